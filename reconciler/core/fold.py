@@ -1,0 +1,178 @@
+"""How each fact changes what is seen of its target. A fact of a run that is not known any more changes nothing."""
+
+from __future__ import annotations
+
+from reconciler.core import facts as f
+from reconciler.core.facts import Fact, LastRun, RunSeen, Seen, epoch
+from reconciler.core.model import Mode, Reason, State
+
+
+def fold(seen: Seen, fact: Fact) -> None:
+    """Change `seen` by one fact."""
+    match fact:
+        case f.Joined():
+            _joined(seen, fact)
+        case f.Changed():
+            seen.plan_digest = fact.plan_digest
+        case f.Left():
+            seen.gone = True
+            seen.causes.clear()
+        case f.Settled():
+            _settled(seen, fact)
+        case f.Queued():
+            _queued(seen, fact)
+        case f.Claimed() | f.Started() | f.Ended() | f.Delayed() | f.StopAsked():
+            run = seen.runs.get(fact.run)
+            if run is not None:
+                _moved(seen, run, fact)
+        case f.Finished():
+            _finished(seen, fact)
+        case f.Met():
+            if fact.cause not in seen.causes:
+                seen.causes.append(fact.cause)
+        case f.Probed():
+            _probed(seen, fact)
+        case f.Fingerprinted():
+            _fingerprinted(seen, fact)
+        case f.OverdueBegan():
+            seen.overdue_since = fact.at
+            seen.overdue_message = fact.message
+        case f.OverdueEnded():
+            seen.overdue_since = None
+            seen.overdue_message = ""
+        case f.PausedLocally():
+            seen.pause_until, seen.pause_reason, seen.pause_by = fact.until, fact.reason, fact.by
+        case f.ResumedLocally():
+            seen.pause_until, seen.pause_reason, seen.pause_by = None, "", ""
+            seen.every_from = fact.at
+        case _:
+            raise AssertionError(f"no rule for {fact!r}")
+
+
+def _joined(seen: Seen, fact: f.Joined) -> None:
+    if seen.since is not None and seen.mode is Mode.AUTOMATIC and fact.mode is Mode.AUTOMATIC:
+        # An edit never fires retroactively: what the old interval has not fired counts anew.
+        seen.every_from = fact.at
+    if fact.again and fact.mode is not seen.mode:
+        seen.every_from = fact.at
+        seen.causes.clear()
+    seen.since = fact.at
+    seen.cursor = epoch(fact.at)
+    seen.mode = fact.mode
+    seen.plan_digest = fact.plan_digest
+    seen.schedule_digest = fact.schedule_digest
+    seen.gone = False
+    seen.unstarted = 0
+
+
+def _settled(seen: Seen, fact: f.Settled) -> None:
+    seen.cursor = max(seen.cursor or 0, epoch(fact.last))
+    if fact.reason not in (Reason.PAUSED, Reason.CALENDAR):
+        seen.unstarted += fact.count
+
+
+def _queued(seen: Seen, fact: f.Queued) -> None:
+    if fact.slot is not None:
+        seen.cursor = max(seen.cursor or 0, epoch(fact.slot))
+    if fact.cause:
+        seen.causes.clear()
+        seen.fingerprint_handled = seen.fingerprint
+    seen.runs[fact.run] = RunSeen(
+        run=fact.run,
+        trigger=fact.trigger,
+        queued_at=fact.at,
+        group=fact.group,
+        slot=fact.slot,
+        cause=fact.cause,
+        requester=fact.requester,
+        parameters=fact.parameters,
+        note=fact.note,
+        deadline=fact.deadline,
+        revision=fact.revision,
+    )
+
+
+def _moved(
+    seen: Seen, run: RunSeen, fact: f.Claimed | f.Started | f.Ended | f.Delayed | f.StopAsked
+) -> None:
+    match fact:
+        case f.Claimed():
+            run.attempt = fact.attempt
+            run.waiting = False
+            run.claimed_at, run.boot_id = fact.at, fact.boot_id
+            run.attempt_started_at = None
+            run.ended = None
+            run.digest, run.revision, run.dirty = fact.digest, fact.revision, fact.dirty
+        case f.Started():
+            run.attempt_started_at = fact.at
+            if run.started_at is None:
+                run.started_at = fact.at
+                seen.last_started_at = fact.at
+                seen.every_from = None
+                seen.unstarted = 0
+        case f.Ended():
+            run.ended = fact
+            run.lines += fact.lines
+            run.warnings += fact.warnings
+            run.errors += fact.errors
+        case f.Delayed():
+            run.waiting = True
+            run.failed_attempts += 1
+            run.ended = None
+            run.not_before, run.not_before_boot = fact.not_before, fact.not_before_boot
+            run.not_before_boot_id = fact.boot_id
+        case f.StopAsked():
+            run.stop_reason, run.stop_by = fact.reason, fact.by
+
+
+def _finished(seen: Seen, fact: f.Finished) -> None:
+    run = seen.runs.pop(fact.run, None)
+    if run is None:
+        return
+    if run.attempt == 0:
+        if run.slot is not None and fact.state is State.MISSED:
+            seen.unstarted += 1
+        return
+    last = LastRun(
+        run=run.run,
+        state=fact.state,
+        reason=fact.reason,
+        started_at=run.started_at or run.claimed_at,
+        finished_at=fact.at,
+        duration_seconds=(fact.at - run.started_at).total_seconds() if run.started_at else 0.0,
+        message=fact.message,
+        trigger=run.trigger,
+    )
+    if seen.last_started_at is None or (last.started_at and last.started_at > seen.last_started_at):
+        # It never came to a start of its own (command not found): the attempt counts as one.
+        seen.last_started_at = last.started_at
+        seen.every_from = None
+    if seen.last is None or (last.started_at or last.finished_at) >= (
+        seen.last.started_at or seen.last.finished_at
+    ):
+        seen.last = last
+    if fact.state.is_good:
+        seen.last_success = last
+        seen.failures = 0
+    elif fact.state in (State.FAILURE, State.INTERRUPTED):
+        seen.last_failure = last
+        seen.failures += 1
+
+
+def _probed(seen: Seen, fact: f.Probed) -> None:
+    seen.probing = fact.outcome == "started"
+    seen.probed_at = fact.at
+    if fact.outcome == "failed":
+        seen.probe_failures += 1
+        seen.probe_message = fact.message
+    elif fact.outcome in ("met", "nothing"):
+        seen.probe_failures = 0
+        seen.probe_message = ""
+    if fact.outcome == "met" and "probe" not in seen.causes:
+        seen.causes.append("probe")
+
+
+def _fingerprinted(seen: Seen, fact: f.Fingerprinted) -> None:
+    if not seen.fingerprint_handled:
+        seen.fingerprint_handled = fact.digest
+    seen.fingerprint = fact.digest
