@@ -1,4 +1,4 @@
-"""What every test gets: a neutral environment, reproducible properties, real parts by name, and quiet for benchmarks."""
+"""What every test gets: a neutral environment, reproducible properties, real parts by name, and quiet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# A property that fails in CI must fail on the next machine too: examples are derived from the test, not from chance.
+# A property that fails in CI must fail on the next machine too: the test decides its examples, not chance.
 settings.register_profile(
     "check", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -22,7 +22,7 @@ _INHERITED = ("RECONCILE_", "GIT_", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "N
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "needs(*programs): skipped, with the reason, where one is not installed")
+    config.addinivalue_line("markers", "needs(*programs): skipped where one of them is not installed")
     config.addinivalue_line("markers", "alone: measures time, so no other test runs meanwhile")
     for name in [name for name in os.environ if name.startswith(_INHERITED)]:
         del os.environ[name]
@@ -57,7 +57,7 @@ def _turns(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _quiet_for_those_that_measure(request: pytest.FixtureRequest, _turns: Path) -> Iterator[None]:
     """Hold a shared lock during each test, and an exclusive one during a test marked `alone`.
 
-    Everyone passes the door first; the one who waits for the exclusive lock keeps it shut, or would wait for ever.
+    Everyone passes the door first: the one who waits for the exclusive lock keeps it shut, or would starve.
     """
     alone = request.node.get_closest_marker("alone") is not None
     with open(_turns / "door", "w") as door, open(_turns / "room", "w") as room:
