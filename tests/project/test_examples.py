@@ -17,7 +17,7 @@ REPOSITORIES = [ROOT, *sorted(folder.parent for folder in (ROOT / "examples").gl
 
 def reconcile(folder: Path, state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "reconciler.cli", "-C", str(folder), "--state", str(state), *arguments],
+        [Path(sys.executable).with_name("reconcile"), "-C", str(folder), "--state", str(state), *arguments],
         capture_output=True,
         text=True,
         timeout=120,
@@ -56,9 +56,9 @@ def jobs(repository: Path) -> list[str]:
     return names
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "examples" / "ci").glob("*.y*ml")), ids=lambda file: file.name)
-def test_a_workflow_file_is_yaml_and_calls_verbs_that_exist(file: Path, tmp_path: Path) -> None:
-    text = file.read_text()
+@pytest.mark.parametrize("name", ["github.yml", "gitlab-ci.yml", "pre-commit-config.yaml"])
+def test_a_workflow_file_is_yaml_and_calls_verbs_that_exist(name: str, tmp_path: Path) -> None:
+    text = (ROOT / "examples" / "ci" / name).read_text()
     YAML(typ="safe").load(text)
     for verb, options in (("validate", ["-o"]), ("plan", ["--from", "--to", "--days", "-o"])):
         if f"reconcile {verb}" in text:
