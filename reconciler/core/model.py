@@ -271,10 +271,14 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What admission has to keep: runs at once on this machine, and how many of one domain (None: no own limit)."""
+    """What admission has to keep: runs at once on this machine, and of each domain that has a limit of its own."""
 
     max_parallel: int = 16
-    max_parallel_per_domain: int | None = None
+    domains: tuple[tuple[str, int], ...] = ()
+
+    def domain_full(self, domain: str, running: int) -> bool:
+        """Whether `running` runs are all that the domain may have."""
+        return any(name == domain and running >= most for name, most in self.domains)
 
 
 @dataclass(frozen=True, slots=True)
