@@ -1,7 +1,7 @@
 """The README's promises: its commands run, its documents validate, its links lead somewhere.
 
-A block counts when a comment stands before it: `<!-- test -->` (a shell block, in a checkout with the command on the
-path), `<!-- test: full -->` (the same, in the full suite) or `<!-- test: document FOLDER -->` (YAML for `jobs.d`).
+A block counts when a comment stands before it: `<!-- test -->` (a shell block, in a checkout with the command
+on the path), `<!-- test: full -->` (the same, in the full suite), `<!-- test: document FOLDER -->` (for `jobs.d`).
 """
 
 from __future__ import annotations
