@@ -1,35 +1,30 @@
-"""Places where a crash test may kill a process of ours: `RECONCILE_FAILPOINT=name[:n]`, there, the n-th time."""
+"""Places at which a crash test ends this process: each is named here, so that the tests can enumerate them."""
 
 from __future__ import annotations
 
 import os
+import signal
 
-ALL = (
-    "runner.start.before_go",
-    "runner.start.after_go",
-    "runner.start.after_spawn",
-    "runner.start.after_pid",
-    "runner.end.before_exit",
-    "runner.end.after_exit",
-    "runner.end.after_reap",
-    "runner.stop.after_signal",
-    "runner.log.after_gap",
-    "executor.start.after_mkdir",
-    "executor.start.after_order",
-    "executor.start.after_send",
-    "executor.poll.before_event",
+ALL: tuple[str, ...] = (
+    "store:before-commit",
+    "store:after-commit",
+    "engine:before-start",
+    "engine:after-start",
+    "engine:after-events",
+    "engine:before-outputs",
+    "apply:before-commit",
+    "apply:after-commit",
 )
-"""Every name there is; the crash tests go through all of them."""
 
-_name, _, _count = os.environ.get("RECONCILE_FAILPOINT", "").partition(":")
-_left = int(_count or "1")
+_NAME, _, _COUNT = os.environ.get("RECONCILE_FAILPOINT", "").partition(":at:")
+_left = int(_COUNT or 1)
 
 
 def failpoint(name: str) -> None:
-    """Kill this process (SIGKILL) when the environment names this place; otherwise one comparison."""
+    """End this process by SIGKILL if RECONCILE_FAILPOINT=`name[:at:n]` asks for it (the n-th passing)."""
     global _left
-    if name != _name:
+    if name != _NAME:
         return
     _left -= 1
     if _left == 0:
-        os.kill(os.getpid(), 9)
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,101 @@
+"""What the engine needs of the state: one writer, one transaction for all that one round decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from reconciler.core.facts import Fact, Seen
+from reconciler.core.model import Plan, TargetId
+
+
+@dataclass(slots=True)
+class Summary:
+    """The columns of a target that lists show; times in epoch seconds."""
+
+    mode: str
+    planning: str
+    wake_at: float | None
+    next_run: float | None
+    state: str
+    reason: str
+    run: str
+    started: float | None
+    finished: float | None
+    duration: float | None
+    exit_code: int | None
+    success_at: float | None
+    running: int
+    queued: int
+    failures: int
+    overdue: str
+    paused: str
+    drift: str
+    not_ready: str
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the store knows of a target without reading its state."""
+
+    plan_digest: str
+    schedule_digest: str
+    gone: bool
+
+
+class Store(Protocol):
+    def transaction(self) -> AbstractContextManager[None]:
+        """All or nothing, durable when the block has been left."""
+
+    def due(self, now: float, limit: int) -> list[TargetId]:
+        """Targets whose time to be looked at has come, earliest first."""
+
+    def next_wake(self) -> float | None:
+        """When the next target wants to be looked at, in epoch seconds."""
+
+    def active(self) -> list[TargetId]:
+        """Targets with a run that is not over."""
+
+    def known(self) -> dict[TargetId, Known]:
+        """Every target ever joined."""
+
+    def seen(self, target: TargetId) -> Seen | None: ...
+
+    def join(self, target: TargetId, plan: Plan) -> None:
+        """Insert the target or refresh what its definition gives lists."""
+
+    def leave(self, target: TargetId) -> None: ...
+
+    def save(self, target: TargetId, seen: Seen, summary: Summary) -> None: ...
+
+    def record(self, target: TargetId, fact: Fact) -> None:
+        """Append a fact and keep the row of its run."""
+
+    def run_exists(self, target: TargetId, run: str) -> bool: ...
+
+    def set_progress(self, target: TargetId, run: str, counts: Mapping[str, int | None]) -> None: ...
+
+    def set_waiting(self, target: TargetId, run: str, why: str) -> None: ...
+
+    def wake_all(self, at: float) -> None:
+        """Have every target looked at (the clock was set back, the zones changed)."""
+
+    def objects(self) -> list[Mapping[str, Any]]: ...
+
+    def object_body(self, kind: str, domain: str, name: str) -> Mapping[str, Any] | None: ...
+
+    def put_objects(self, rows: Iterable[Sequence[Any]], gone: Iterable[tuple[str, str, str]]) -> None: ...
+
+    def files(self) -> list[Mapping[str, Any]]: ...
+
+    def put_files(self, rows: Iterable[Sequence[Any]], gone: Iterable[str]) -> None: ...
+
+    def token(self, token: str) -> Mapping[str, Any] | None: ...
+
+    def put_token(self, token: str, digest: str, outcome: str, requester: str, body: Mapping[str, Any]) -> None: ...
+
+    def meta(self, key: str) -> str | None: ...
+
+    def set_meta(self, key: str, value: str) -> None: ...

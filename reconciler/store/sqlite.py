@@ -1,0 +1,328 @@
+"""The runtime state in one SQLite file, written by one process (WAL, synchronous=FULL)."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from reconciler.core import facts as f
+from reconciler.core.facts import Fact, Seen, to_json
+from reconciler.core.model import Plan, TargetId
+from reconciler.ports.failpoint import failpoint
+from reconciler.ports.store import Known, Summary
+from reconciler.store.schema import MIGRATIONS, VERSION
+
+APPLICATION_ID = 0x7265636F  # "reco"
+
+
+class StoreError(Exception):
+    """The state cannot be used; the text says which file, why, and what to do."""
+
+
+def connect(path: Path, *, durable: bool = True) -> sqlite3.Connection:
+    """Open the database for writing, make or migrate its tables. Never overwrites what it does not understand.
+
+    Raises StoreError for a corrupt file, a newer version, or a file of another program.
+    """
+    existed = path.exists() and path.stat().st_size > 0
+    try:
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+        os.chmod(path, 0o600)
+        db.execute("PRAGMA busy_timeout=10000")
+        version = int(db.execute("PRAGMA user_version").fetchone()[0])
+        application = int(db.execute("PRAGMA application_id").fetchone()[0])
+        if existed:
+            _check(db, path, version, application)
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
+        db.execute("PRAGMA cache_size=-4000")
+        db.execute("PRAGMA journal_size_limit=67108864")
+        _migrate(db, path, version)
+    except sqlite3.DatabaseError as error:
+        raise StoreError(_broken(path, str(error))) from error
+    except OSError as error:
+        raise StoreError(f"cannot open {path}: {error.strerror}; is the state directory writable?") from error
+    return db
+
+
+def _broken(path: Path, why: str) -> str:
+    return (
+        f"cannot use {path}: {why}. It was left as it is. Runs go on. Move it aside and start again: schedules then "
+        "count from now and nothing is caught up; `reconcile doctor --rebuild` reads the history from the run directories."
+    )
+
+
+def _check(db: sqlite3.Connection, path: Path, version: int, application: int) -> None:
+    tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if tables and application != APPLICATION_ID:
+        raise StoreError(_broken(path, "it is not a database of reconcile"))
+    if version > VERSION:
+        raise StoreError(
+            f"cannot use {path}: it was written by a newer version (format {version}, this one knows {VERSION}). "
+            "It was left as it is. Install that version again."
+        )
+    answer = db.execute("PRAGMA quick_check(1)").fetchone()[0] if version else "ok"
+    if answer != "ok":
+        raise StoreError(_broken(path, str(answer)))
+
+
+def _migrate(db: sqlite3.Connection, path: Path, version: int) -> None:
+    for number in range(version, VERSION):
+        if number:
+            backup = path.with_name(f"{path.name}.v{number}.bak")
+            with sqlite3.connect(backup) as copy:
+                db.backup(copy)
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in MIGRATIONS[number].split(";\n"):
+                if statement.strip():
+                    db.execute(statement)
+            db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version={number + 1}")
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+        db.execute("COMMIT")
+
+
+_SAVE = """UPDATE targets SET seen=?, mode=?, planning=?, wake_at=?, next_run=?, state=?, reason=?, run=?, started=?,
+finished=?, duration=?, exit_code=?, success_at=?, running=?, queued=?, failures=?, overdue=?, paused=?, drift=?,
+not_ready=? WHERE job=? AND domain=?"""
+_JOIN = """INSERT INTO targets (job, domain, mode, planning, description, labels, path, planning_path, plan_digest,
+schedule_digest) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (job, domain) DO UPDATE SET gone=0, mode=excluded.mode,
+planning=excluded.planning, description=excluded.description, labels=excluded.labels, path=excluded.path,
+planning_path=excluded.planning_path, plan_digest=excluded.plan_digest, schedule_digest=excluded.schedule_digest"""
+_FACT = "INSERT INTO facts (at, job, domain, kind, run, body) VALUES (?,?,?,?,?,?)"
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+class SqliteStore:
+    """The engine's `Store`."""
+
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
+        self.path = path
+        self.db = connect(path, durable=durable)
+
+    def close(self) -> None:
+        self.db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            failpoint("store:before-commit")
+            self.db.execute("COMMIT")
+        except BaseException:
+            if self.db.in_transaction:
+                self.db.execute("ROLLBACK")
+            raise
+        failpoint("store:after-commit")
+
+    # Targets.
+
+    def due(self, now: float, limit: int) -> list[TargetId]:
+        rows = self.db.execute(
+            "SELECT job, domain FROM targets WHERE wake_at <= ? ORDER BY wake_at LIMIT ?", (now, limit)
+        )
+        return [TargetId(*row) for row in rows]
+
+    def next_wake(self) -> float | None:
+        row = self.db.execute("SELECT min(wake_at) FROM targets WHERE wake_at IS NOT NULL").fetchone()
+        return None if row is None else row[0]
+
+    def active(self) -> list[TargetId]:
+        rows = self.db.execute("SELECT job, domain FROM targets WHERE running > 0 OR queued > 0")
+        return [TargetId(*row) for row in rows]
+
+    def known(self) -> dict[TargetId, Known]:
+        rows = self.db.execute("SELECT job, domain, plan_digest, schedule_digest, gone FROM targets")
+        return {TargetId(job, domain): Known(plan, schedule, bool(gone)) for job, domain, plan, schedule, gone in rows}
+
+    def seen(self, target: TargetId) -> Seen | None:
+        row = self.db.execute("SELECT seen FROM targets WHERE job=? AND domain=?", target).fetchone()
+        if row is None or row[0] is None:
+            return None
+        return Seen.from_json(json.loads(row[0]))
+
+    def join(self, target: TargetId, plan: Plan) -> None:
+        self.db.execute(
+            _JOIN,
+            (
+                target.job,
+                target.domain,
+                plan.mode.value,
+                plan.planning_text,
+                plan.description,
+                _dumps(dict(plan.labels)),
+                plan.path,
+                plan.planning_path,
+                plan.digest,
+                plan.schedule_digest,
+            ),
+        )
+
+    def leave(self, target: TargetId) -> None:
+        self.db.execute("UPDATE targets SET gone=1, wake_at=NULL, next_run=NULL WHERE job=? AND domain=?", target)
+
+    def save(self, target: TargetId, seen: Seen, summary: Summary) -> None:
+        s = summary
+        self.db.execute(
+            _SAVE,
+            (
+                _dumps(seen.to_json()), s.mode, s.planning, s.wake_at, s.next_run, s.state, s.reason, s.run,
+                s.started, s.finished, s.duration, s.exit_code, s.success_at, s.running, s.queued, s.failures,
+                s.overdue, s.paused, s.drift, s.not_ready, target.job, target.domain,
+            ),
+        )  # fmt: skip
+
+    def wake_all(self, at: float) -> None:
+        self.db.execute("UPDATE targets SET wake_at=? WHERE gone=0", (at,))
+
+    # Facts and runs.
+
+    def record(self, target: TargetId, fact: Fact) -> None:
+        run = getattr(fact, "run", "")
+        at = fact.at.timestamp()
+        self.db.execute(_FACT, (at, target.job, target.domain, type(fact).__name__, run, _dumps(to_json(fact))))
+        if run or isinstance(fact, f.Settled):
+            self._keep_run(target, fact, at)
+
+    def _keep_run(self, target: TargetId, fact: Fact, at: float) -> None:
+        key = target.job, target.domain
+        run = self.db.execute
+        match fact:
+            case f.Queued():
+                run(
+                    "INSERT INTO runs (job, domain, run, group_id, trigger, state, cause, requester, note, parameters,"
+                    " slot, queued, revision) VALUES (?,?,?,?,?,'queued',?,?,?,?,?,?,?)",
+                    (*key, fact.run, fact.group, fact.trigger.value, fact.cause, fact.requester, fact.note,
+                     _dumps(fact.parameters) if fact.parameters else None, _seconds(fact.slot), at, fact.revision),
+                )  # fmt: skip
+            case f.Settled():
+                run(
+                    "INSERT INTO runs (job, domain, run, trigger, state, reason, message, slot, first, count, queued,"
+                    " finished) VALUES (?,?,?,'schedule',?,?,?,?,?,?,?,?) ON CONFLICT (job, domain, run) DO NOTHING",
+                    (*key, fact.last.strftime("%Y%m%dT%H%M%SZ"), fact.state.value, fact.reason.value, fact.message,
+                     _seconds(fact.last), _seconds(fact.first), fact.count, at, at),
+                )  # fmt: skip
+            case f.Claimed():
+                run(
+                    "UPDATE runs SET state='running', attempts=?, digest=?, revision=?, dirty=?, waiting='' "
+                    "WHERE job=? AND domain=? AND run=?",
+                    (fact.attempt, fact.digest, fact.revision, int(fact.dirty), *key, fact.run),
+                )
+            case f.Started():
+                run(
+                    "UPDATE runs SET started=coalesce(started, ?) WHERE job=? AND domain=? AND run=?",
+                    (at, *key, fact.run),
+                )
+            case f.Ended():
+                run(
+                    "UPDATE runs SET exit_code=?, signal=?, reason=?, message=?, lines=lines+?, infos=infos+?, "
+                    "warnings=warnings+?, errors=errors+?, progress=coalesce(?, progress) "
+                    "WHERE job=? AND domain=? AND run=?",
+                    (fact.exit_code, fact.signal, fact.reason.value, fact.message, fact.lines, fact.infos,
+                     fact.warnings, fact.errors, fact.progress, *key, fact.run),
+                )  # fmt: skip
+                if fact.lines:
+                    self._note_log(key, fact.run)
+            case f.Delayed():
+                run("UPDATE runs SET state='queued' WHERE job=? AND domain=? AND run=?", (*key, fact.run))
+            case f.Finished():
+                run(
+                    "UPDATE runs SET state=?, reason=?, message=?, finished=?, waiting='' "
+                    "WHERE job=? AND domain=? AND run=?",
+                    (fact.state.value, fact.reason.value, fact.message, at, *key, fact.run),
+                )
+            case _:
+                pass
+
+    def _note_log(self, key: tuple[str, str], run: str) -> None:
+        self.db.execute(
+            "UPDATE targets SET (log_run, log_lines) = (SELECT id, lines FROM runs WHERE job=?1 AND domain=?2 AND run=?3)"
+            " WHERE job=?1 AND domain=?2 AND log_run <= (SELECT id FROM runs WHERE job=?1 AND domain=?2 AND run=?3)",
+            (*key, run),
+        )
+
+    def run_exists(self, target: TargetId, run: str) -> bool:
+        row = self.db.execute("SELECT 1 FROM runs WHERE job=? AND domain=? AND run=?", (*target, run)).fetchone()
+        return row is not None
+
+    def set_progress(self, target: TargetId, run: str, counts: Mapping[str, int | None]) -> None:
+        self.db.execute(
+            "UPDATE targets SET (log_run, log_lines) = (SELECT id, max(lines, ?4) FROM runs WHERE job=?1 AND domain=?2"
+            " AND run=?3) WHERE job=?1 AND domain=?2 AND log_run <= "
+            "(SELECT id FROM runs WHERE job=?1 AND domain=?2 AND run=?3)",
+            (*target, run, counts.get("lines") or 0),
+        )
+        self.db.execute(
+            "UPDATE runs SET progress=coalesce(?, progress) WHERE job=? AND domain=? AND run=?",
+            (counts.get("progress"), *target, run),
+        )
+
+    def set_waiting(self, target: TargetId, run: str, why: str) -> None:
+        self.db.execute("UPDATE runs SET waiting=? WHERE job=? AND domain=? AND run=?", (why, *target, run))
+
+    # Documents.
+
+    def objects(self) -> list[Mapping[str, Any]]:
+        names = ("kind", "domain", "name", "path", "line", "digest", "revision", "held", "body")
+        rows = self.db.execute(f"SELECT {', '.join(names)} FROM objects")  # noqa: S608
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def object_body(self, kind: str, domain: str, name: str) -> Mapping[str, Any] | None:
+        row = self.db.execute(
+            "SELECT body FROM objects WHERE kind=? AND domain=? AND name=?", (kind, domain, name)
+        ).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def put_objects(self, rows: Iterable[Sequence[Any]], gone: Iterable[tuple[str, str, str]]) -> None:
+        self.db.executemany("DELETE FROM objects WHERE kind=? AND domain=? AND name=?", gone)
+        self.db.executemany("INSERT OR REPLACE INTO objects VALUES (?,?,?,?,?,?,?,?,?)", rows)
+
+    def files(self) -> list[Mapping[str, Any]]:
+        names = ("path", "mtime_ns", "inode", "size", "digest", "rejected", "objects")
+        rows = self.db.execute(f"SELECT {', '.join(names)} FROM files")  # noqa: S608
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def put_files(self, rows: Iterable[Sequence[Any]], gone: Iterable[str]) -> None:
+        self.db.executemany("DELETE FROM files WHERE path=?", ((path,) for path in gone))
+        self.db.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?,?)", rows)
+
+    # Tokens and single values.
+
+    def token(self, token: str) -> Mapping[str, Any] | None:
+        row = self.db.execute(
+            "SELECT token, digest, handled, outcome, requester, body FROM tokens WHERE token=?", (token,)
+        ).fetchone()
+        if row is None:
+            return None
+        names = ("token", "digest", "handled", "outcome", "requester", "body")
+        found = dict(zip(names, row, strict=True))
+        found["body"] = json.loads(found["body"])
+        return found
+
+    def put_token(self, token: str, digest: str, outcome: str, requester: str, body: Mapping[str, Any]) -> None:
+        handled = float(body.get("handled", 0.0))
+        self.db.execute(
+            "INSERT INTO tokens VALUES (?,?,?,?,?,?)", (token, digest, handled, outcome, requester, _dumps(body))
+        )
+
+    def meta(self, key: str) -> str | None:
+        row = self.db.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_meta(self, key: str, value: str) -> None:
+        self.db.execute("INSERT OR REPLACE INTO meta VALUES (?,?)", (key, value))
+
+
+def _seconds(instant: Any) -> float | None:
+    return None if instant is None else float(instant.timestamp())
+
+
