@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
+from reconciler.core.icons import ICONS
+
 INSTALLATION = "_installation"
 """What stands for the missing domain of an installation job in paths and labels."""
 
@@ -79,7 +81,7 @@ class State(StrEnum):
 
     @property
     def icon(self) -> str:
-        return _ICONS[self]
+        return ICONS[self]
 
     @property
     def is_over(self) -> bool:
@@ -90,18 +92,6 @@ class State(StrEnum):
         return self in (State.SUCCESS, State.WARNING)
 
 
-_ICONS = {
-    State.QUEUED: "○",
-    State.RUNNING: "●",
-    State.SUCCESS: "✔",
-    State.WARNING: "⚠",
-    State.FAILURE: "✘",
-    State.INTERRUPTED: "◌",
-    State.CANCELLED: "■",
-    State.SKIPPED: "»",
-    State.MISSED: "!",
-}
-NEVER_ICON = "–"
 
 
 class Trigger(StrEnum):
