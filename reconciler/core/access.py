@@ -1,7 +1,7 @@
-"""Who may see and do what (CONTRACT.md 2, Access). One place, default deny; what is not listed here is refused.
+"""Who may see and do what (CONTRACT.md 2, Access). One place, default deny: what is not listed is refused.
 
-To a domain administrator everything outside the own domains is unknown, not forbidden: an answer that tells "there is
-such a thing, but not for you" from "there is none" would already say too much.
+To a domain administrator everything outside the own domains is unknown, not forbidden: an answer that tells
+"there is such a thing, but not for you" from "there is none" would already say too much.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from typing import Any, Final, NamedTuple
 SYSTEM: Final = "system"
 DOMAIN: Final = "domain"
 
-SEES: Final = frozenset("get describe logs history events forecast status explain validate".split())
+SEES: Final = frozenset(
+    ("get", "describe", "logs", "history", "events", "forecast", "status", "explain", "validate")
+)
 """Verbs that only read."""
-ACTS: Final = frozenset("run cancel mark_read pause resume schedule".split())
+ACTS: Final = frozenset(("run", "cancel", "mark_read", "pause", "resume", "schedule"))
 """Verbs on one target or its runs."""
 INSTALLATION: Final = frozenset(
-    "apply approve sync plan serve doctor delete_runs pause_local import impersonate".split()
+    ("apply", "approve", "sync", "plan", "serve", "doctor", "delete_runs", "pause_local", "import", "impersonate")
 )
 """Verbs on the whole, or on what only its operators answer for."""
 
@@ -50,7 +52,10 @@ NOBODY: Final = Viewer("", "")
 
 
 def may(viewer: Viewer, verb: str, on: str | Thing | None = None) -> bool:
-    """Decide one question. `on` is the domain of a target ("" for an installation job), an object, or None: the whole."""
+    """Decide one question.
+
+    `on` is the domain of a target ("" for an installation job), an object, or None for the whole.
+    """
     if verb not in SEES and verb not in ACTS and verb not in INSTALLATION:
         return False
     if viewer.role == SYSTEM:
@@ -83,5 +88,9 @@ def identified(identity: str, administrators: Iterable[tuple[str, Mapping[str, A
 
     An identity that two of them list identifies nobody.
     """
-    found = [viewer_of(name, spec) for name, spec in administrators if identity in (spec.get("identities") or ())]
+    found = [
+        viewer_of(name, spec)
+        for name, spec in administrators
+        if identity in (spec.get("identities") or ())
+    ]
     return found[0] if len(found) == 1 else None
