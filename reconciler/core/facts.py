@@ -164,6 +164,11 @@ class Fingerprinted(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class ClockSetBack(Fact):
+    """Wall time went back: what lay ahead of now is clamped to now. Names of runs that exist are never used again."""
+
+
+@dataclass(frozen=True, slots=True)
 class OverdueBegan(Fact):
     message: str
 
@@ -204,14 +209,19 @@ KINDS: dict[str, type[Fact]] = {
         Met,
         Probed,
         Fingerprinted,
+        ClockSetBack,
         OverdueBegan,
         OverdueEnded,
         PausedLocally,
         ResumedLocally,
     )
 }
-HEARTBEATS: tuple[type[Fact], ...] = (Fingerprinted,)
-"""Overwrite what is seen and leave no fact behind."""
+
+
+def is_heartbeat(fact: Fact) -> bool:
+    """Whether the fact only overwrites what is seen and leaves no fact behind."""
+    return isinstance(fact, Fingerprinted) or (isinstance(fact, Probed) and fact.outcome in ("started", "nothing"))
+
 
 _FIELDS: dict[type, tuple[tuple[str, Any], ...]] = {}
 
@@ -328,6 +338,7 @@ class LastRun:
     duration_seconds: float = 0.0
     message: str = ""
     trigger: Trigger = Trigger.SCHEDULE
+    exit_code: int | None = None
 
 
 @dataclass(slots=True)

@@ -30,10 +30,14 @@ def fold(seen: Seen, fact: Fact) -> None:
         case f.Met():
             if fact.cause not in seen.causes:
                 seen.causes.append(fact.cause)
+            if fact.cause.startswith("after "):
+                seen.upstream_mark = fact.at
         case f.Probed():
             _probed(seen, fact)
         case f.Fingerprinted():
             _fingerprinted(seen, fact)
+        case f.ClockSetBack():
+            _clamp(seen, fact)
         case f.OverdueBegan():
             seen.overdue_since = fact.at
             seen.overdue_message = fact.message
@@ -142,6 +146,7 @@ def _finished(seen: Seen, fact: f.Finished) -> None:
         duration_seconds=(fact.at - run.started_at).total_seconds() if run.started_at else 0.0,
         message=fact.message,
         trigger=run.trigger,
+        exit_code=run.ended.exit_code if run.ended else None,
     )
     if seen.last_started_at is None or (last.started_at and last.started_at > seen.last_started_at):
         # It never came to a start of its own (command not found): the attempt counts as one.
@@ -176,3 +181,11 @@ def _fingerprinted(seen: Seen, fact: f.Fingerprinted) -> None:
     if not seen.fingerprint_handled:
         seen.fingerprint_handled = fact.digest
     seen.fingerprint = fact.digest
+
+
+def _clamp(seen: Seen, fact: f.ClockSetBack) -> None:
+    seen.cursor = min(seen.cursor or 0, epoch(fact.at))
+    for name in ("since", "last_started_at", "every_from", "probed_at", "upstream_mark"):
+        value = getattr(seen, name)
+        if value is not None and value > fact.at:
+            setattr(seen, name, fact.at)

@@ -88,6 +88,16 @@ class Store(Protocol):
 
     def put_objects(self, rows: Iterable[Sequence[Any]], gone: Iterable[tuple[str, str, str]]) -> None: ...
 
+    def definition(self, digest: str) -> Mapping[str, Any] | None: ...
+
+    def put_definition(self, digest: str, body: Mapping[str, Any]) -> None:
+        """Keep what a run is made of; the same digest is kept once."""
+
+    def all_succeeded(self, job: str, since: float) -> bool:
+        """Whether every target of the job that may run has last succeeded, with a start after `since`."""
+
+    def amend_token(self, token: str, body: Mapping[str, Any]) -> None: ...
+
     def files(self) -> list[Mapping[str, Any]]: ...
 
     def put_files(self, rows: Iterable[Sequence[Any]], gone: Iterable[str]) -> None: ...

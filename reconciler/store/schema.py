@@ -2,6 +2,7 @@
 
 `targets`   one row a target: what lists show, when to look at it again, and its folded state (`seen`)
 `runs`      one row a run, or a stretch of slots settled alike (`count` > 1)
+`definitions` what runs were made of, by digest
 `facts`     history in the order of writing; pruned by retention
 `tokens`    run requests handled, for ever
 `objects`   the last good version of every document
@@ -80,6 +81,11 @@ CREATE INDEX runs_target ON runs (job, domain, id);
 CREATE INDEX runs_domain ON runs (domain, id);
 CREATE INDEX runs_state ON runs (state, id);
 CREATE INDEX runs_group ON runs (group_id) WHERE group_id != '';
+
+CREATE TABLE definitions (
+  digest TEXT PRIMARY KEY,           -- of what a run was made of; frozen at the claim of its first attempt
+  body TEXT NOT NULL
+) WITHOUT ROWID;
 
 CREATE TABLE facts (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -286,6 +286,24 @@ class SqliteStore:
         self.db.executemany("DELETE FROM objects WHERE kind=? AND domain=? AND name=?", gone)
         self.db.executemany("INSERT OR REPLACE INTO objects VALUES (?,?,?,?,?,?,?,?,?)", rows)
 
+    def definition(self, digest: str) -> Mapping[str, Any] | None:
+        row = self.db.execute("SELECT body FROM definitions WHERE digest=?", (digest,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def put_definition(self, digest: str, body: Mapping[str, Any]) -> None:
+        self.db.execute("INSERT OR IGNORE INTO definitions VALUES (?,?)", (digest, _dumps(body)))
+
+    def all_succeeded(self, job: str, since: float) -> bool:
+        row = self.db.execute(
+            "SELECT count(*), sum(state IN ('success', 'warning') AND coalesce(started, 0) >= ?) FROM targets "
+            "WHERE job=? AND gone=0 AND mode != 'disabled' AND paused=''",
+            (since, job),
+        ).fetchone()
+        return bool(row[0]) and row[0] == row[1]
+
+    def amend_token(self, token: str, body: Mapping[str, Any]) -> None:
+        self.db.execute("UPDATE tokens SET body=? WHERE token=?", (_dumps(body), token))
+
     def files(self) -> list[Mapping[str, Any]]:
         names = ("path", "mtime_ns", "inode", "size", "digest", "rejected", "objects")
         rows = self.db.execute(f"SELECT {', '.join(names)} FROM files")  # noqa: S608
