@@ -1,0 +1,9 @@
+"""What makes a time due: one file is one kind of schedule, and all are laid over a clock in the same way."""
+
+from __future__ import annotations
+
+from reconciler.triggers.compiling import TriggerKind, compile_schedule, trigger_kinds
+from reconciler.triggers.errors import ScheduleError
+from reconciler.triggers.schedule import CompiledSchedule
+
+__all__ = ["CompiledSchedule", "ScheduleError", "TriggerKind", "compile_schedule", "trigger_kinds"]
