@@ -326,3 +326,47 @@ class E209:
 @_documented
 class E210:
     """Some domains do not set a variable that the command needs."""
+
+
+@_documented
+class E301:
+    """The file or folder cannot be read.
+
+    What was last good in it is kept. Usual causes: its permissions, or a disk or network folder that
+    fails. The reconciler reads files as the user that it runs as.
+    """
+
+
+@_documented
+class E302:
+    """A symlink leads out of the source, or nowhere.
+
+    Symlinks may lead to anything within the folder that the source is (`-C`), and those in
+    `jobs.d/domains/<domain>/` only to files of that same folder: otherwise a domain could read another's.
+    """
+
+
+@_documented
+class E303:
+    """The change is not signed by someone who may make it.
+
+    With `--allowed-signers`, each commit that touches `jobs.d/domains/<domain>/` must be signed by an
+    Administrator of that domain, and any other by a system Administrator (`identities: [signer:...]`).
+    Until then, what was last good there is kept.
+    """
+
+
+@_documented
+class E304:
+    """Not a file that can hold documents.
+
+    It is a device, a pipe or a socket, its name is not text, or it lies in too many folders.
+    """
+
+
+@_documented
+class E305:
+    """Nothing is applied, since something else is rejected.
+
+    With `--transactional` a state of the source is applied as a whole or not at all.
+    """
