@@ -1,0 +1,195 @@
+"""One file to objects: read, validate, and say all that is wrong with it. Never raises on any text.
+
+The unit of rejection is the file: when anything in it is wrong, it gives no object.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from typing import Any, Final
+
+from reconciler.core.diagnostics import Diagnostic, suggest
+from reconciler.spec.objects import API_VERSION, DOMAIN_KINDS, Identity, LoadedFile, SpecObject
+from reconciler.spec.reader import Document, Loc, Mark, Problem, Span, Stream, read_stream
+
+_IGNORED: Final = (".*", "*~", "*.tmp", "*.sw?", "4913")
+
+ReadBeside = Callable[[str], bytes | None]
+"""Reads a file by its path relative to the folder of the document; None when it is not there."""
+
+
+def is_ignored(name: str) -> bool:
+    """Whether a file or folder of this name is none of ours: editors' leftovers, dotfiles."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in _IGNORED)
+
+
+def is_document(name: str) -> bool:
+    """Whether a file of this name holds documents."""
+    return name.endswith((".yaml", ".yml")) and not is_ignored(name)
+
+
+def area_of(path: str) -> str | None:
+    """Say whose area a path (relative to the source, with or without `jobs.d/`) lies in.
+
+    None is the system area; a name is that domain's; "" is the folder `domains` itself, where no document may stand.
+    """
+    parts = path.split("/")
+    if parts[0] == "jobs.d":
+        parts = parts[1:]
+    if parts[0] != "domains" or len(parts) == 1:
+        return None
+    return parts[1] if len(parts) > 2 else ""
+
+
+def load_file(path: str, text: bytes, area: str | None = None, *, read_beside: ReadBeside | None = None) -> LoadedFile:
+    """Load one file; `area` is the domain whose folder it stands in (see `area_of`), None in the system area."""
+    stream = read_stream(text)
+    if not stream.problems:
+        objects: list[SpecObject] = []
+        sound = _area_fault(area) is None
+        for document in stream.documents:
+            checked = _check(document, path, area, read_beside)
+            if isinstance(checked, SpecObject):
+                objects.append(checked)
+            else:
+                sound = False
+        if sound:
+            return LoadedFile(path, tuple(objects))
+    return _explain(path, text, area, read_beside)
+
+
+Fault = tuple[str, str, str, Loc]
+
+
+def _check(
+    document: Document, path: str, area: str | None, read_beside: ReadBeside | None
+) -> SpecObject | list[Fault]:
+    """Validate one document: its object, or all that is wrong with it."""
+    from pydantic import ValidationError
+
+    from reconciler.spec.errors import faults_of
+    from reconciler.spec.kinds import kinds
+
+    value = document.value
+    header = list(_header_faults(value, area))
+    if header:
+        return header
+    kind = kinds()[value["kind"]]
+    try:
+        model = kind.model.model_validate(value)
+    except ValidationError as error:
+        return [tuple(fault) for fault in faults_of(error, kind.model, value)]  # type: ignore[misc]
+    dumped = model.model_dump(by_alias=True, exclude_defaults=True)
+    body: dict[str, Any] = {"metadata": dumped["metadata"], "spec": dumped["spec"]}
+    faults = [tuple(fault) for fault in kind.check(body)]
+    if area is not None and kind.check_in_domain is not None:
+        faults += [tuple(fault) for fault in kind.check_in_domain(body, area)]
+    if not faults and "ics" in body["spec"]:
+        faults += _take_in_ics(body["spec"], read_beside)
+    if faults:
+        return faults  # type: ignore[return-value]
+    canonical = json.dumps([kind.name, body], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    digest = sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+    return SpecObject(kind.name, area or "", body["metadata"]["name"], path, document.line + 1, digest, body)
+
+
+def _take_in_ics(spec: dict[str, Any], read_beside: ReadBeside | None) -> list[Fault]:
+    """Put the text of a calendar's file into its body, so that its digest and its last good cover it."""
+    name = spec["ics"]
+    data = read_beside(name) if read_beside else None
+    if data is None:
+        return [("E124", f"the calendar file `{name}` cannot be read", "put it beside the document", ("spec", "ics"))]
+    try:
+        spec["icsText"] = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return [("E108", f"the calendar file `{name}` is not UTF-8", "save it as UTF-8", ("spec", "ics"))]
+    return []
+
+
+def _area_fault(area: str | None) -> Problem | None:
+    from reconciler.spec.fields import check_name
+
+    if area == "":
+        help = "move it into the folder of a domain, or out of `domains`"
+        return Problem("E126", "a document cannot stand in the folder `domains` itself", help)
+    if area is None:
+        return None
+    try:
+        check_name(area, 253)
+    except ValueError as error:
+        help = (getattr(error, "context", None) or {}).get("help", "")
+        return Problem("E126", f"the folder `{area}` is not named like a domain", help)
+    return None
+
+
+def _header_faults(value: Any, area: str | None) -> Iterator[Fault]:
+    from reconciler.spec.kinds import kinds
+
+    if not isinstance(value, dict):
+        help = "each document begins with `apiVersion: reconciler/v1`"
+        yield ("E112", "the document is not a mapping of `key: value`", help, ())
+        return
+    version, kind = value.get("apiVersion"), value.get("kind")
+    if version is None:
+        yield ("E112", "`apiVersion` is missing", f"add `apiVersion: {API_VERSION}`", ())
+    elif version != API_VERSION:
+        yield ("E112", f"`{str(version)[:80]}` is not a version that we know", f"write `{API_VERSION}`", ("apiVersion",))
+    if kind is None:
+        yield ("E112", "`kind` is missing", "add one of " + ", ".join(kinds()), ())
+    elif not isinstance(kind, str) or kind not in kinds():
+        yield ("E112", f"there is no kind `{str(kind)[:80]}`", suggest(str(kind), kinds()), ("kind",))
+    elif area is not None and kind not in DOMAIN_KINDS:
+        help = f"only {', '.join(DOMAIN_KINDS)} may stand in a domain's folder; ask a system administrator"
+        yield ("E121", f"a {kind} cannot stand in a domain area", help, ("kind",))
+
+
+def _explain(path: str, text: bytes, area: str | None, read_beside: ReadBeside | None) -> LoadedFile:
+    """Read the file again with positions and say everything that is wrong."""
+    from reconciler.spec.places import diagnostic_at, source_lines
+
+    stream: Stream = read_stream(text, places=True)
+    lines = source_lines(text)
+    found: list[Diagnostic] = []
+    named: list[Identity] = []
+    misplaced = _area_fault(area)
+    for problem in [*([misplaced] if misplaced else []), *stream.problems]:
+        found.append(diagnostic_at(path, problem.code, problem.message, problem.help, problem.span, lines))
+    for document in stream.documents:
+        identity = _identity(document.value, area)
+        if identity is not None:
+            named.append(identity)
+        checked = _check(document, path, area, read_beside)
+        if isinstance(checked, SpecObject):
+            continue
+        for code, message, help, field in checked:
+            span = span_of(document.marks or {}, field, on_key=code in _ON_KEY)
+            found.append(diagnostic_at(path, code, message, help, span, lines))
+    return LoadedFile(path, (), tuple(found[:_MAX_SHOWN]), tuple(named))
+
+
+_MAX_SHOWN: Final = 200
+_ON_KEY: Final = frozenset(("E102", "E105", "E121", "E125"))
+"""Codes that speak of a key rather than of its value."""
+
+
+def _identity(value: Any, area: str | None) -> Identity | None:
+    match value:
+        case {"kind": str(kind), "metadata": {"name": str(name)}}:
+            return Identity(kind, area or "", name)
+    return None
+
+
+def span_of(marks: dict[Loc, Mark], field: Loc, *, on_key: bool) -> Span | None:
+    """Where a field stands; the nearest mapping around it when it is not there."""
+    if field in marks:
+        mark = marks[field]
+        multi_line = mark.value.end_line != mark.value.line
+        return mark.key if on_key or multi_line else mark.value
+    while field:
+        field = field[:-1]
+        if field in marks:
+            return marks[field].key
+    return None

@@ -1,0 +1,85 @@
+"""Documents after validation: plain values with an identity, without the libraries that read and checked them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from reconciler.core.diagnostics import Diagnostic
+
+API_VERSION: Final = "reconciler/v1"
+
+RUN_REQUESTED_AT: Final = "reconciler/run-requested-at"
+PRUNE: Final = "reconciler/prune"
+RENAMED_FROM: Final = "reconciler/renamed-from"
+APPROVE: Final = "reconciler/approve"
+
+DOMAIN_KINDS: Final = ("Planning", "Calendar", "RunRequest")
+"""The only kinds that a domain area takes."""
+
+
+class Identity(NamedTuple):
+    """What a document is known by, wherever it stands; `domain` is "" in the system area."""
+
+    kind: str
+    domain: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}" + (f" of {self.domain}" if self.domain else "")
+
+
+@dataclass(frozen=True, slots=True)
+class SpecObject:
+    """One valid document. `body` is {metadata, spec} as plain JSON values, without what equals a default."""
+
+    kind: str
+    domain: str
+    name: str
+    path: str
+    line: int
+    digest: str
+    body: dict[str, Any]
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(self.kind, self.domain, self.name)
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        spec: dict[str, Any] = self.body["spec"]
+        return spec
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        annotations: dict[str, str] = self.body["metadata"].get("annotations") or {}
+        return annotations
+
+    @property
+    def labels(self) -> dict[str, str]:
+        labels: dict[str, str] = self.body["metadata"].get("labels") or {}
+        return labels
+
+    @property
+    def place(self) -> str:
+        """Where it is written, `file:line`."""
+        return f"{self.path}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedFile:
+    """What one file holds: its objects or, when anything in it is wrong, no object and all that is wrong."""
+
+    path: str
+    objects: tuple[SpecObject, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+    named: tuple[Identity, ...] = ()
+    """Whom a rejected file speaks of, as far as it can be told."""
+
+
+def digest_of(value: Any) -> str:
+    """The sha256 of a value's canonical JSON: the same for the same content, in whatever order it was written."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
