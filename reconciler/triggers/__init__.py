@@ -5,5 +5,13 @@ from __future__ import annotations
 from reconciler.triggers.compiling import TriggerKind, compile_schedule, trigger_kinds
 from reconciler.triggers.errors import ScheduleError
 from reconciler.triggers.schedule import CompiledSchedule
+from reconciler.triggers.tzdata import tzdata_version
 
-__all__ = ["CompiledSchedule", "ScheduleError", "TriggerKind", "compile_schedule", "trigger_kinds"]
+__all__ = [
+    "CompiledSchedule",
+    "ScheduleError",
+    "TriggerKind",
+    "compile_schedule",
+    "trigger_kinds",
+    "tzdata_version",
+]

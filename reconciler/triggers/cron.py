@@ -69,14 +69,10 @@ class _Field:
             return self.names.index(word) + self.low
         if not word.isdigit():
             hint = did_you_mean(word, self.names, f"names are {', '.join(self.names)}" if self.names else "")
-            raise ScheduleError(
-                f"`{word}` is not a {self.name}", KEY, hint or f"write {self.low}-{self.high}"
-            )
+            raise ScheduleError(f"`{word}` is no {self.name}", KEY, hint or f"write {self.low}-{self.high}")
         value = int(word)
         if not self.low <= value <= self.high:
-            raise ScheduleError(
-                f"`{word}` is not a {self.name}", KEY, f"a {self.name} is {self.low}-{self.high}"
-            )
+            raise ScheduleError(f"`{word}` is no {self.name}", KEY, f"write {self.low}-{self.high}")
         return value
 
 
@@ -221,10 +217,8 @@ def _rewritten_item(item: str, known: _Field) -> str:
     """
     match = _ITEM.fullmatch(item)
     if match is None:
-        hint = (
-            f"a {known.name} is `*`, a number, a range such as `2-4`, a step such as `*/2`, or a list of them"
-        )
-        raise ScheduleError(f"`{item}` is not a {known.name}", KEY, hint)
+        hint = "write `*`, a number, a range such as `2-4`, a step such as `*/2`, or a list of them"
+        raise ScheduleError(f"`{item}` is no {known.name}", KEY, hint)
     first, last, step = match.groups()
     if step is not None and int(step) == 0:
         raise ScheduleError(f"`{item}` steps by nothing", KEY, "a step is 1 or more")

@@ -28,7 +28,7 @@ class Days(Protocol):
 
 
 class Times(Protocol):
-    """A non-empty set of times of the day; -1 says that this day has none any more."""
+    """A non-empty set of times of the day, between its first and its last; never asked beyond these."""
 
     @property
     def first(self) -> int: ...
@@ -129,57 +129,67 @@ _LENGTHS: Final = bytes([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 class MonthDays:
     """Days of some months, told by one mask per month (bit 0 is its first day): months are passed at once."""
 
-    __slots__ = ("_both", "_months", "_next", "_of_month", "_of_week", "_previous")
+    __slots__ = ("_both", "_known", "_months", "_next", "_of_month", "_of_week", "_previous")
 
     def __init__(self, months: frozenset[int], of_month: OfMonth, of_week: OfWeek, *, both: bool) -> None:
-        self._months = months
         self._of_month = of_month
         self._of_week = of_week
         self._both = both
+        self._months = months
         later = [min(m for m in (*months, 12 + min(months)) if m > at) for at in range(13)]
         earlier = [max(m for m in (max(months) - 12, *months) if m < at) for at in range(1, 13)]
         self._next = bytes(later)
         self._previous = (0, *earlier)
+        self._known: dict[int, int] = {}
 
-    def mask(self, year: int, month: int) -> int:
-        """The days of one month."""
-        if month not in self._months:
-            return 0
+    def mask(self, year: int, month: int, first_day: int) -> int:
+        """The days of one of the months, which begins on `first_day`; only 28 different ones exist."""
         length = _LENGTHS[month]
         if month == 2 and year % 4 == 0 and (year % 100 != 0 or year % 400 == 0):
             length = 29
-        first_weekday = date(year, month, 1).weekday()
-        of_month = self._of_month.mask(length, first_weekday)
-        of_week = self._of_week.mask(length, first_weekday)
-        return of_month & of_week if self._both else of_month | of_week
+        first_weekday = (first_day + 3) % 7
+        key = length * 7 + first_weekday
+        mask = self._known.get(key)
+        if mask is None:
+            of_month = self._of_month.mask(length, first_weekday)
+            of_week = self._of_week.mask(length, first_weekday)
+            mask = self._known[key] = of_month & of_week if self._both else of_month | of_week
+        return mask
 
     def at_or_after(self, day: int) -> int | None:
         today = date.fromordinal(day + EPOCH_ORDINAL)
-        year, month = today.year, today.month
-        mask = self.mask(year, month) >> (today.day - 1)
-        if mask:
-            return day + (mask & -mask).bit_length() - 1
+        year, month, past = today.year, today.month, today.day - 1
+        if month in self._months:
+            mask = self.mask(year, month, day - past) >> past
+            if mask:
+                return day + (mask & -mask).bit_length() - 1
         while year < _LAST_YEAR:
             month = self._next[month]
             if month > 12:
                 year, month = year + 1, month - 12
-            mask = self.mask(year, month)
+            first = date(year, month, 1).toordinal() - EPOCH_ORDINAL
+            mask = self.mask(year, month, first)
             if mask:
-                return date(year, month, (mask & -mask).bit_length()).toordinal() - EPOCH_ORDINAL
+                return first + (mask & -mask).bit_length() - 1
         return None
 
     def at_or_before(self, day: int) -> int | None:
         today = date.fromordinal(day + EPOCH_ORDINAL)
         year, month = today.year, today.month
-        mask = self.mask(year, month) & ((1 << today.day) - 1)
-        while not mask:
+        if month in self._months:
+            first = day - today.day + 1
+            mask = self.mask(year, month, first) & ((1 << today.day) - 1)
+            if mask:
+                return first + mask.bit_length() - 1
+        while year > _FIRST_YEAR:
             month = self._previous[month]
             if month < 1:
                 year, month = year - 1, month + 12
-            if year < _FIRST_YEAR:
-                return None
-            mask = self.mask(year, month)
-        return date(year, month, mask.bit_length()).toordinal() - EPOCH_ORDINAL
+            first = date(year, month, 1).toordinal() - EPOCH_ORDINAL
+            mask = self.mask(year, month, first)
+            if mask:
+                return first + mask.bit_length() - 1
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,12 +207,10 @@ class ListedTimes:
         return self.seconds[-1]
 
     def at_or_after(self, second: int) -> int:
-        place = bisect_left(self.seconds, second)
-        return self.seconds[place] if place < len(self.seconds) else -1
+        return self.seconds[bisect_left(self.seconds, second)]
 
     def at_or_before(self, second: int) -> int:
-        place = bisect_right(self.seconds, second)
-        return self.seconds[place - 1] if place else -1
+        return self.seconds[bisect_right(self.seconds, second) - 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +228,7 @@ class SteppedTimes:
         return DAY - self.step
 
     def at_or_after(self, second: int) -> int:
-        found = -(-second // self.step) * self.step
-        return found if found < DAY else -1
+        return -(-second // self.step) * self.step
 
     def at_or_before(self, second: int) -> int:
         return second - second % self.step
@@ -244,26 +251,22 @@ class ClockTimes:
     def at_or_after(self, second: int) -> int:
         hour, rest = divmod(second, 3600)
         place = bisect_left(self._hours, hour)
-        if place == len(self._hours):
-            return -1
         if self._hours[place] == hour:
             inner = bisect_left(self._within, rest)
             if inner < len(self._within):
                 return hour * 3600 + self._within[inner]
             place += 1
-            if place == len(self._hours):
-                return -1
         return self._hours[place] * 3600 + self._within[0]
 
     def at_or_before(self, second: int) -> int:
         hour, rest = divmod(second, 3600)
-        place = bisect_right(self._hours, hour)
-        if place and self._hours[place - 1] == hour:
+        place = bisect_right(self._hours, hour) - 1
+        if self._hours[place] == hour:
             inner = bisect_right(self._within, rest)
             if inner:
                 return hour * 3600 + self._within[inner - 1]
             place -= 1
-        return self._hours[place - 1] * 3600 + self._within[-1] if place else -1
+        return self._hours[place] * 3600 + self._within[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,25 +281,36 @@ class Pattern:
     times: Times
     text: str
     follows_clock: bool = False
+    _first: int = field(init=False, repr=False)
+    _last: int = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Keep the day's first and last time at hand."""
+        object.__setattr__(self, "_first", self.times.first)
+        object.__setattr__(self, "_last", self.times.last)
 
     def at_or_after(self, wall: int) -> int | None:
         """The first named wall time that is not earlier than `wall`."""
         day, second = divmod(wall, DAY)
+        if second > self._last:
+            day += 1
+            second = 0
         found = self.days.at_or_after(day)
-        if found == day:
-            time = self.times.at_or_after(second)
-            if time >= 0:
-                return day * DAY + time
-            found = self.days.at_or_after(day + 1)
-        return None if found is None else found * DAY + self.times.first
+        if found is None:
+            return None
+        if found == day and second > self._first:
+            return day * DAY + self.times.at_or_after(second)
+        return found * DAY + self._first
 
     def at_or_before(self, wall: int) -> int | None:
         """The last named wall time that is not later than `wall`."""
         day, second = divmod(wall, DAY)
+        if second < self._first:
+            day -= 1
+            second = DAY
         found = self.days.at_or_before(day)
-        if found == day:
-            time = self.times.at_or_before(second)
-            if time >= 0:
-                return day * DAY + time
-            found = self.days.at_or_before(day - 1)
-        return None if found is None else found * DAY + self.times.last
+        if found is None:
+            return None
+        if found == day and second < self._last:
+            return day * DAY + self.times.at_or_before(second)
+        return found * DAY + self._last

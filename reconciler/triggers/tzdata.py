@@ -1,0 +1,33 @@
+"""Which edition of the time zone database answers, so that what was computed by another one is computed again."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import zoneinfo
+from pathlib import Path
+
+
+@functools.cache
+def tzdata_version() -> str:
+    """The version of the tz database in use (`2026a`), or what else changes with it; for cache keys.
+
+    It is the machine's own database where there is one, as `zoneinfo` prefers it, and the `tzdata` package otherwise.
+    """
+    for folder in map(Path, zoneinfo.TZPATH):
+        if (folder / "UTC").exists():
+            return _named_version(folder) or f"{folder}@{folder.stat().st_mtime_ns}"
+    return importlib.metadata.version("tzdata")
+
+
+def _named_version(folder: Path) -> str:
+    """What the database says of itself, "" when it does not say."""
+    for name, prefix in (("tzdata.zi", "# version "), ("+VERSION", "")):
+        try:
+            with (folder / name).open(encoding="utf-8") as file:
+                line = file.readline().strip()
+        except OSError:
+            continue
+        if line.startswith(prefix):
+            return line.removeprefix(prefix)
+    return ""
