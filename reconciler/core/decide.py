@@ -24,7 +24,7 @@ from reconciler.core.model import (
     TargetId,
     Trigger,
 )
-from reconciler.core.outcome import outcome_of, may_retry
+from reconciler.core.outcome import may_retry, outcome_of
 from reconciler.core.window import is_open, opens_after
 
 ON_TIME_SECONDS = 60
@@ -225,7 +225,9 @@ def _next_standing(plan: Plan, seen: Seen, slot: int, offset: int, now: Instant)
     return None
 
 
-def _open_slots(out: Decision, plan: Plan, seen: Seen, cursor: int, due: tuple[int, int], now: Instant) -> list[int]:
+def _open_slots(
+    out: Decision, plan: Plan, seen: Seen, cursor: int, due: tuple[int, int], now: Instant
+) -> list[int]:
     """The unsettled slots up to now, the latest MAX_SLOTS of them; an older stretch is settled as one."""
     schedule = plan.schedule
     assert schedule is not None
@@ -321,9 +323,7 @@ def _settle(
     return cursor
 
 
-def _verdict(
-    plan: Plan, seen: Seen, slot: int, allowed: set[int], due: _Due
-) -> tuple[State, Reason] | None:
+def _verdict(plan: Plan, seen: Seen, slot: int, allowed: set[int], due: _Due) -> tuple[State, Reason] | None:
     """Why this slot starts no run, whatever runs; None when it may."""
     schedule = plan.schedule
     assert schedule is not None
@@ -519,9 +519,7 @@ def every_due(seen: Seen, every_seconds: float) -> datetime:
     return due
 
 
-def _probe(
-    out: Decision, every_seconds: float, seen: Seen, active: dict[str, RunSeen], now: Instant
-) -> None:
+def _probe(out: Decision, every_seconds: float, seen: Seen, active: dict[str, RunSeen], now: Instant) -> None:
     if seen.probing or active or "probe" in seen.causes:
         return
     due = now.wall if seen.probed_at is None else seen.probed_at + timedelta(seconds=every_seconds)

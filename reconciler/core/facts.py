@@ -220,7 +220,9 @@ KINDS: dict[str, type[Fact]] = {
 
 def is_heartbeat(fact: Fact) -> bool:
     """Whether the fact only overwrites what is seen and leaves no fact behind."""
-    return isinstance(fact, Fingerprinted) or (isinstance(fact, Probed) and fact.outcome in ("started", "nothing"))
+    return isinstance(fact, Fingerprinted) or (
+        isinstance(fact, Probed) and fact.outcome in ("started", "nothing")
+    )
 
 
 _FIELDS: dict[type, tuple[tuple[str, Any], ...]] = {}
@@ -250,8 +252,7 @@ def to_json(value: Any) -> dict[str, Any]:
 
 
 _TIMES = frozenset(
-    "at first last slot deadline not_before until since queued_at started_at claimed_at attempt_started_at "
-    "finished_at pause_until every_from probed_at met_at overdue_since upstream_mark".split()
+    ["at", "first", "last", "slot", "deadline", "not_before", "until", "since", "queued_at", "started_at", "claimed_at", "attempt_started_at", "finished_at", "pause_until", "every_from", "probed_at", "met_at", "overdue_since", "upstream_mark"]
 )
 
 

@@ -96,9 +96,7 @@ def _queued(seen: Seen, fact: f.Queued) -> None:
     )
 
 
-def _moved(
-    seen: Seen, run: RunSeen, fact: f.Claimed | f.Started | f.Ended | f.Delayed | f.StopAsked
-) -> None:
+def _moved(seen: Seen, run: RunSeen, fact: f.Claimed | f.Started | f.Ended | f.Delayed | f.StopAsked) -> None:
     match fact:
         case f.Claimed():
             run.attempt = fact.attempt

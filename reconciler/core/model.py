@@ -92,8 +92,6 @@ class State(StrEnum):
         return self in (State.SUCCESS, State.WARNING)
 
 
-
-
 class Trigger(StrEnum):
     """What started a run."""
 

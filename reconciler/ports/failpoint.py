@@ -1,4 +1,4 @@
-"""Places at which a crash test ends this process: each is named here, so that the tests can enumerate them."""
+"""Places where a crash test may kill a process of ours: `RECONCILE_FAILPOINT=name[:n]` (the n-th time)."""
 
 from __future__ import annotations
 

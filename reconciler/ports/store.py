@@ -66,6 +66,9 @@ class Store(Protocol):
     def join(self, target: TargetId, plan: Plan) -> None:
         """Insert the target or refresh what its definition gives lists."""
 
+    def rename(self, old: TargetId, new: TargetId) -> None:
+        """Carry state, facts and runs of a target over to its new name."""
+
     def leave(self, target: TargetId) -> None: ...
 
     def save(self, target: TargetId, seen: Seen, summary: Summary) -> None: ...
@@ -104,7 +107,9 @@ class Store(Protocol):
 
     def token(self, token: str) -> Mapping[str, Any] | None: ...
 
-    def put_token(self, token: str, digest: str, outcome: str, requester: str, body: Mapping[str, Any]) -> None: ...
+    def put_token(
+        self, token: str, digest: str, outcome: str, requester: str, body: Mapping[str, Any]
+    ) -> None: ...
 
     def meta(self, key: str) -> str | None: ...
 

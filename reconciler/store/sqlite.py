@@ -142,7 +142,10 @@ class SqliteStore:
 
     def known(self) -> dict[TargetId, Known]:
         rows = self.db.execute("SELECT job, domain, plan_digest, schedule_digest, gone FROM targets")
-        return {TargetId(job, domain): Known(plan, schedule, bool(gone)) for job, domain, plan, schedule, gone in rows}
+        return {
+            TargetId(job, domain): Known(plan, schedule, bool(gone))
+            for job, domain, plan, schedule, gone in rows
+        }
 
     def seen(self, target: TargetId) -> Seen | None:
         row = self.db.execute("SELECT seen FROM targets WHERE job=? AND domain=?", target).fetchone()
@@ -167,8 +170,18 @@ class SqliteStore:
             ),
         )
 
+    def rename(self, old: TargetId, new: TargetId) -> None:
+        self.db.execute(
+            "UPDATE targets SET seen=(SELECT seen FROM targets WHERE job=? AND domain=?) WHERE job=? AND domain=?",
+            (*old, *new),
+        )
+        for table in ("runs", "facts"):
+            self.db.execute(f"UPDATE {table} SET job=? WHERE job=? AND domain=?", (new.job, *old))  # noqa: S608
+
     def leave(self, target: TargetId) -> None:
-        self.db.execute("UPDATE targets SET gone=1, wake_at=NULL, next_run=NULL WHERE job=? AND domain=?", target)
+        self.db.execute(
+            "UPDATE targets SET gone=1, wake_at=NULL, next_run=NULL WHERE job=? AND domain=?", target
+        )
 
     def save(self, target: TargetId, seen: Seen, summary: Summary) -> None:
         s = summary
@@ -189,7 +202,9 @@ class SqliteStore:
     def record(self, target: TargetId, fact: Fact) -> None:
         run = getattr(fact, "run", "")
         at = fact.at.timestamp()
-        self.db.execute(_FACT, (at, target.job, target.domain, type(fact).__name__, run, _dumps(to_json(fact))))
+        self.db.execute(
+            _FACT, (at, target.job, target.domain, type(fact).__name__, run, _dumps(to_json(fact)))
+        )
         if run or isinstance(fact, f.Settled):
             self._keep_run(target, fact, at)
 
@@ -251,7 +266,9 @@ class SqliteStore:
         )
 
     def run_exists(self, target: TargetId, run: str) -> bool:
-        row = self.db.execute("SELECT 1 FROM runs WHERE job=? AND domain=? AND run=?", (*target, run)).fetchone()
+        row = self.db.execute(
+            "SELECT 1 FROM runs WHERE job=? AND domain=? AND run=?", (*target, run)
+        ).fetchone()
         return row is not None
 
     def set_progress(self, target: TargetId, run: str, counts: Mapping[str, int | None]) -> None:
@@ -326,10 +343,13 @@ class SqliteStore:
         found["body"] = json.loads(found["body"])
         return found
 
-    def put_token(self, token: str, digest: str, outcome: str, requester: str, body: Mapping[str, Any]) -> None:
+    def put_token(
+        self, token: str, digest: str, outcome: str, requester: str, body: Mapping[str, Any]
+    ) -> None:
         handled = float(body.get("handled", 0.0))
         self.db.execute(
-            "INSERT INTO tokens VALUES (?,?,?,?,?,?)", (token, digest, handled, outcome, requester, _dumps(body))
+            "INSERT INTO tokens VALUES (?,?,?,?,?,?)",
+            (token, digest, handled, outcome, requester, _dumps(body)),
         )
 
     def meta(self, key: str) -> str | None:
@@ -342,5 +362,3 @@ class SqliteStore:
 
 def _seconds(instant: Any) -> float | None:
     return None if instant is None else float(instant.timestamp())
-
-

@@ -1,0 +1,230 @@
+"""From what was wanted to what is wanted now: targets join, change and leave; requests are taken, each once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from reconciler.core import facts as f
+from reconciler.core.decide import clash, make_way
+from reconciler.core.model import Desired, Instant, Plan, Request, RunNow, State, TargetId, Trigger
+from reconciler.engine.board import Board
+
+FUTURE = timedelta(minutes=5)
+"""A request that claims to be made later than this from now is refused."""
+ANNOTATION_EXPIRES = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A run now, for one target, under one token."""
+
+    run: str
+    group: str
+    requester: str
+    note: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+class Applying:
+    """Swaps the desired state inside the transaction that stores it."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def swap(self, desired: Desired, now: Instant) -> None:
+        """Settle, then swap: targets whose schedule changed count from now; all others keep their cursor."""
+        board = self._board
+        before, known = board.desired, board.store.known()
+        revision = desired.revision.commit
+        for target, plan in desired.targets.items():
+            had = known.get(target)
+            old = before.targets.get(target)
+            if had is not None and not had.gone:
+                if plan is old or (
+                    had.plan_digest == plan.digest and had.schedule_digest == plan.schedule_digest
+                ):
+                    if old is not plan and old != plan:
+                        board.store.join(target, plan)
+                        board.desired = desired
+                        board.look(target, now)
+                        board.desired = before
+                    continue
+                if had.schedule_digest == plan.schedule_digest:
+                    board.store.join(target, plan)
+                    board.record(target, f.Changed(now.wall, plan.digest, revision))
+                    continue
+                if old is not None:
+                    board.look_under(target, old, now)
+            board.store.join(target, plan)
+            again = had is not None
+            board.record(
+                target, f.Joined(now.wall, plan.mode, plan.digest, plan.schedule_digest, revision, again)
+            )
+        gone = [t for t, had in known.items() if not had.gone and t not in desired.targets]
+        for target in gone:
+            old = before.targets.get(target)
+            if old is not None:
+                board.look_under(target, old, now)
+            board.record(target, f.Left(now.wall, revision))
+        board.desired = desired
+        self._rename(desired, known.keys(), now)
+        for target in list(board.joined_or_changed()):
+            board.look(target, now)
+        for target in gone:
+            board.look(target, now)
+            board.flush(now)
+            board.store.leave(target)
+        self._requests(desired, now)
+
+    def _rename(self, desired: Desired, known: Any, now: Instant) -> None:
+        """`reconciler/renamed-from` keeps the history: the facts of the old name are carried over once."""
+        for target, plan in desired.targets.items():
+            if not plan.renamed_from or target in known:
+                continue
+            old = TargetId(plan.renamed_from, target.domain)
+            if old in known and old not in desired.targets:
+                self._board.store.rename(old, target)
+                self._board.forget(target)
+                self._board.record(
+                    target,
+                    f.Joined(
+                        now.wall, plan.mode, plan.digest, plan.schedule_digest, desired.revision.commit, True
+                    ),
+                )
+
+    # Run now.
+
+    def _requests(self, desired: Desired, now: Instant) -> None:
+        for request in desired.requests:
+            self._request(desired, request, now)
+        for wish in desired.run_now:
+            self._annotation(desired, wish, now)
+
+    def _request(self, desired: Desired, request: Request, now: Instant) -> None:
+        store = self._board.store
+        known = store.token(request.token)
+        if known is not None:
+            if known["digest"] != request.digest and "conflict" not in known["body"]:
+                conflict = (
+                    f"refused: the request was changed after it was handled, in {request.path}; "
+                    "use a new name for a new request"
+                )
+                store.amend_token(request.token, {**known["body"], "conflict": conflict})
+            return
+        problem = _untimely(request.requested_at, request.expires_after, now.wall)
+        body: dict[str, Any] = {
+            "name": request.name,
+            "domain": request.domain,
+            "requestedAt": request.requested_at.isoformat(),
+            "handledAt": now.wall.isoformat(),
+            "handled": now.wall.timestamp(),
+            "reason": request.reason,
+            "revision": desired.revision.commit,
+            "path": request.path,
+            "targets": [],
+        }
+        if problem is not None:
+            outcome, body["message"] = problem
+            store.put_token(request.token, request.digest, outcome, request.requester, body)
+            return
+        targets, unknown = expand(request, desired)
+        if unknown:
+            body["message"] = "no such target: " + ", ".join(unknown)
+            store.put_token(request.token, request.digest, "refused", request.requester, body)
+            return
+        wish = Wish(
+            run=("d-" if request.domain else "r-") + request.name,
+            group=f"request/{request.token}",
+            requester=request.requester,
+            note=request.reason,
+            parameters=dict(request.parameters),
+        )
+        body["targets"] = [self._wish(target, wish, now) for target in targets]
+        store.put_token(request.token, request.digest, "accepted", request.requester, body)
+
+    def _annotation(self, desired: Desired, wish: RunNow, now: Instant) -> None:
+        store = self._board.store
+        if store.token(wish.token) is not None:
+            return
+        at = wish.requested_at
+        problem = _untimely(at, ANNOTATION_EXPIRES, now.wall) if at is not None else None
+        body: dict[str, Any] = {
+            "name": wish.name,
+            "domain": wish.domain,
+            "annotation": wish.value,
+            "handledAt": now.wall.isoformat(),
+            "handled": now.wall.timestamp(),
+            "revision": desired.revision.commit,
+            "targets": [],
+        }
+        if problem is not None:
+            outcome, body["message"] = problem
+            store.put_token(wish.token, wish.value, outcome, "", body)
+            return
+        named = at.strftime("%Y%m%dT%H%M%SZ") if at is not None else now.wall.strftime("%Y%m%dT%H%M%SZ")
+        nonce = "".join(c for c in wish.value.partition("#")[2] if c.isalnum())[:20]
+        run = f"a-{named}" + (f"-{nonce}" if nonce else "")
+        item = Wish(run=run, group=f"request/{wish.name}-{run}", requester="", note="annotation")
+        targets = [
+            t for t in desired.targets if t.job == wish.name and (not wish.domain or t.domain == wish.domain)
+        ]
+        body["targets"] = [self._wish(target, item, now) for target in sorted(targets)]
+        store.put_token(wish.token, wish.value, "accepted", "", body)
+
+    def _wish(self, target: TargetId, wish: Wish, now: Instant) -> dict[str, str]:
+        """Queue one run now; the target's concurrency rule holds for it too, and is said."""
+        board = self._board
+        plan = board.plan_of(target)
+        assert plan is not None
+        if board.store.run_exists(target, wish.run):
+            return {"target": str(target), "run": wish.run, "outcome": "AlreadyHandled"}
+        refused = clash(plan, board.seen(target))
+        if refused is None:
+            for fact in make_way(plan, board.seen(target), now):
+                board.record(target, fact)
+        board.record(target, _queued(target, plan, wish, now))
+        if refused is not None:
+            board.record(target, f.Finished(now.wall, wish.run, State.SKIPPED, refused))
+        board.look(target, now)
+        return {"target": str(target), "run": wish.run, "outcome": str(refused or "Queued")}
+
+
+def _queued(target: TargetId, plan: Plan, wish: Wish, now: Instant) -> f.Queued:
+    return f.Queued(
+        now.wall,
+        run=wish.run,
+        trigger=Trigger.REQUEST,
+        group=wish.group,
+        requester=wish.requester,
+        parameters=wish.parameters or None,
+        note=wish.note,
+    )
+
+
+def _untimely(requested_at: datetime, expires_after: timedelta, now: datetime) -> tuple[str, str] | None:
+    if now > requested_at + expires_after:
+        return "expired", f"it expired at {(requested_at + expires_after).isoformat(timespec='seconds')}"
+    if requested_at > now + FUTURE:
+        return "refused", f"requestedAt {requested_at.isoformat(timespec='seconds')} lies in the future"
+    return None
+
+
+def expand(request: Request, desired: Desired) -> tuple[list[TargetId], list[str]]:
+    """The targets that a request names (`job`, `job@domain`, `job@*`), and the words that name none."""
+    found: dict[TargetId, None] = {}
+    unknown: list[str] = []
+    for word in request.targets:
+        job, at, domain = word.partition("@")
+        if request.domain:
+            wanted = [TargetId(job, request.domain)] if domain in ("", "*", request.domain) else []
+        elif at and domain == "*":
+            wanted = sorted(t for t in desired.targets if t.job == job and t.domain)
+        else:
+            wanted = [TargetId(job, domain)]
+        matches = [t for t in wanted if t in desired.targets]
+        if not matches:
+            unknown.append(word)
+        found.update(dict.fromkeys(matches))
+    return list(found), unknown
