@@ -8,6 +8,7 @@
 | `go`         | the runner, O_EXCL     | claimed: this attempt never starts again                          |
 | `log`        | the run itself         | stdout and stderr, one stream                                     |
 | `pid`        | the runner             | the leader: pid, start time (`ticks` of /proc), boot id           |
+| `stop`       | the runner             | why it is being stopped, by whom, since when                      |
 | `log.gap`    | the runner             | the part of the log that went back to the disk: offset, length    |
 | `exit`       | who saw the end first  | exit code or signal, reason, message, time; renamed into place    |
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Of order, pid, exit and the messages between daemon and runner. A runner of another format drains."""
 
-ORDER, GO, LOG, PID, GAP, EXIT = "order.json", "go", "log", "pid", "log.gap", "exit"
+ORDER, GO, LOG, PID, STOP, GAP, EXIT = "order.json", "go", "log", "pid", "stop", "log.gap", "exit"
 
 UNKNOWN_REASONS = ("ExitUnknown", "MachineRestarted")
 """Reasons of an end that nobody saw; a record with a real exit replaces one of these."""
@@ -37,7 +38,7 @@ MARKS = ("RECONCILE_RUN", "RECONCILE_ATTEMPT", "RECONCILE_JOB", "RECONCILE_DOMAI
 
 
 def marks_of(environment: Mapping[str, str]) -> frozenset[bytes]:
-    """Return the `NAME=value` entries that every process of this attempt carries; empty when there are none."""
+    """Return the `NAME=value` entries that every process of this attempt carries, if any."""
     if "RECONCILE_RUN" not in environment:
         return frozenset()
     return frozenset(os.fsencode(f"{name}={environment[name]}") for name in MARKS if name in environment)
@@ -101,6 +102,23 @@ def end_record(
         "format": FORMAT, "exitCode": exit_code, "signal": signal, "reason": reason, "message": message,
         "at": wall, "boot": boot, "bootId": boot_id,
     }  # fmt: skip
+
+
+def end_of(
+    directory: str, outcome: tuple[int | None, int | None], at: tuple[float, float, str], perhaps_stopped: bool
+) -> dict[str, Any]:
+    """Make the record of a leader that ended with this (exit code, signal); a noted stop gives the reason."""
+    exit_code, signal = outcome
+    note = read_record(f"{directory}/{STOP}") if perhaps_stopped else None
+    if note is None:
+        reason = "Signal" if signal is not None else "ExitCode" if exit_code else ""
+        return end_record(exit_code, signal, reason, "", at)
+    record = end_record(exit_code, signal, note["reason"], "", at)
+    if note["reason"] == "TimedOut":
+        order = read_record(f"{directory}/{ORDER}") or {}
+        record["message"] = f"stopped after its timeout of {order.get('timeout')} s"
+    record["by"] = note["by"]
+    return record
 
 
 def unknown_end(boot_of_claim: str, at: tuple[float, float, str]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class AttemptId(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ProcessLimits:
-    """Limits of one run. Memory: of the whole tree with cgroups, else of each process's data (RLIMIT_DATA)."""
+    """Limits of one run. Memory: of its tree with cgroups, else of each process's data (RLIMIT_DATA)."""
 
     memory_bytes: int | None = None
     cpu_seconds: int | None = None
@@ -58,7 +58,7 @@ class Order:
     attempt: AttemptId
     argv: tuple[str, ...]
     environment: Mapping[str, str]
-    """Exactly what the run gets, besides its secrets. Its RECONCILE_* variables tell its processes from others."""
+    """Exactly what the run gets, besides its secrets. Its RECONCILE_* tell its processes from others."""
     secrets: Mapping[str, str] = field(default_factory=dict)
     """Variable: name of a file in `secrets_folder`."""
     secrets_folder: str = ""
@@ -133,7 +133,7 @@ class Executor(Protocol):
         """End the attempt's whole tree (stop signal, grace, KILL); its `Ended` carries the reason."""
 
     def adopt(self, attempt: AttemptId, boot_id: str) -> None:
-        """Take over an attempt claimed under `boot_id`: NotStarted follows, or Ended, or Started and later Ended."""
+        """Take over an attempt claimed under `boot_id`: NotStarted, Ended, or Started and later Ended follow."""
 
     def poll(self) -> list[ExecutorEvent]:
         """Return what happened since; never waits."""

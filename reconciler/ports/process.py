@@ -124,37 +124,55 @@ def carries(pid: int, marks: frozenset[bytes]) -> bool:
     return marks <= set(content.split(b"\0"))
 
 
-def writes_to(pid: int, path: str) -> bool:
-    """Say whether the standard output or error of this process is that file."""
-    for fd in (1, 2):
-        try:
-            if os.readlink(f"/proc/{pid}/fd/{fd}") == path:
-                return True
-        except OSError:
-            continue
-    return False
+def attempt_of(pid: int) -> str | None:
+    """Return the path below `runs/` of the attempt that this process was started for, by its environment."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb", buffering=0) as stream:
+            content = stream.readall()
+    except OSError:
+        return None
+    if b"RECONCILE_RUN=" not in content:
+        return None
+    found = dict(os.fsdecode(entry).partition("=")[::2] for entry in content.split(b"\0"))
+    job, run, number = (found.get(f"RECONCILE_{name}") for name in ("JOB", "RUN", "ATTEMPT"))
+    if not (job and run and number):
+        return None
+    return f"{found.get('RECONCILE_DOMAIN') or '_installation'}/{job}/{run}/{number}"
 
 
-def members(leader: int, marks: frozenset[bytes], log: str, table: Iterable[Process]) -> list[Process]:
-    """Return the living processes of a run: its leader and session, all with its marks or log, their children.
+def output_of(pid: int) -> str:
+    """Return the path of the process's standard output, "" where it may not be seen."""
+    try:
+        return os.readlink(f"/proc/{pid}/fd/1")
+    except OSError:
+        return ""
+
+
+def members(
+    leader: int, ticks: int, marks: frozenset[bytes], log: str, table: Iterable[Process]
+) -> list[Process]:
+    """Return the living processes of a run: leader, session, all with its marks or log, their children.
 
     A child that forked twice and called setsid is found by its environment, or by the log that it writes to.
     """
-    living = [process for process in table if process.state not in "ZX" and process.pid > 1]
+    living = [one for one in table if one.state not in "ZX" and one.pid > 1]
+    if not leader or any(one.pid == leader and one.ticks != ticks for one in living):
+        # The pid was given to a stranger, which the kernel does only once nobody of the session is left.
+        leader = -1
     mine = {
-        process.pid
-        for process in living
-        if leader in (process.pid, process.session, process.group)
-        or (marks and carries(process.pid, marks))
-        or writes_to(process.pid, log)
+        one.pid
+        for one in living
+        if leader in (one.pid, one.session, one.group)
+        or (marks and carries(one.pid, marks))
+        or output_of(one.pid) == log
     }
     mine.discard(os.getpid())
     grown = True
     while grown:
-        heirs = {process.pid for process in living if process.parent in mine}
+        heirs = {one.pid for one in living if one.parent in mine}
         grown = not heirs <= mine
         mine |= heirs
-    return [process for process in living if process.pid in mine]
+    return [one for one in living if one.pid in mine]
 
 
 def signal_exactly(process: Process, number: int) -> None:

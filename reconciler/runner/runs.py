@@ -1,0 +1,429 @@
+"""The runs that this runner has in hand: start, stop, adopt, see them end, end what they leave behind."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import os
+import signal
+import sys
+
+from reconciler.ports import attempt, process
+from reconciler.ports.attempt import TYPE_CHECKING
+from reconciler.ports.failpoint import failpoint
+from reconciler.runner import linux, logs, spawn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from reconciler.runner.cgroup import Group
+
+_LEFTOVER_GRACE_SECONDS = 2.0
+_GIVE_UP_SECONDS = 30.0
+_RETRY_SECONDS = 1.0
+_LOG_LOOK_SECONDS = (0.05, 1.0)
+
+
+class Run:
+    """A living run, or one whose leader ended and that left processes behind."""
+
+    __slots__ = (
+        "adopted", "directory", "grace", "group", "key", "log_bytes", "log_size", "marks", "over", "pid", "pidfd",
+        "stop_signal", "stopping", "ticks", "timeout", "wall",
+    )  # fmt: skip
+
+    def __init__(self, key: str, directory: str, order: dict[str, Any], pid: int, ticks: int, wall: float) -> None:
+        self.key, self.directory = key, directory
+        self.pid, self.ticks, self.wall = pid, ticks, wall
+        self.marks = attempt.marks_of(order.get("environment", {}))
+        self.timeout: float | None = order.get("timeout")
+        self.grace: float = order.get("stopGrace", 10.0)
+        self.stop_signal: str = order.get("stopSignal", "TERM")
+        self.log_bytes: int | None = order.get("logBytes")
+        self.log_size = 0
+        self.group: Group | None = None
+        self.pidfd = -1
+        self.adopted = self.stopping = self.over = False
+
+    def members(self, table: Sequence[process.Process]) -> list[process.Process]:
+        """Return the living processes of its whole tree."""
+        return process.members(self.pid, self.ticks, self.marks, f"{self.directory}/{attempt.LOG}", table)
+
+
+class Runs:
+    """All runs of one runner. `say` takes each message for the daemon, `watch` a descriptor and what to do for it."""
+
+    def __init__(
+        self, root: str, say: Callable[[list[Any]], None], watch: Callable[[int, Callable[[], None]], None],
+        unwatch: Callable[[int], None],
+    ) -> None:  # fmt: skip
+        self._root, self._say, self._watch, self._unwatch = root, say, watch, unwatch
+        self._boot_id = process.boot_id()
+        self._live: dict[str, Run] = {}
+        self._by_pid: dict[int, Run] = {}
+        self._leaving: set[Run] = set()
+        self._unwritten: dict[str, dict[str, Any]] = {}
+        self._strangers: set[int] = set()
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = 0
+        self._log_pause = 0.0
+
+    # -- what the daemon may ask
+
+    def start(self, key: str) -> None:
+        """Start the ordered attempt, unless it was ever claimed before."""
+        if key in self._live or key in self._unwritten:
+            return
+        directory = f"{self._root}/{key}"
+        failpoint("runner.start.before_go")
+        wall, boot = linux.now()
+        try:
+            try:
+                claim = {"format": attempt.FORMAT, "bootId": self._boot_id, "at": wall}
+                attempt.create(f"{directory}/{attempt.GO}", claim)
+            except FileExistsError:
+                return self.adopt(key)
+            except OSError as error:
+                raise spawn.Refused(f"could not claim the attempt: {error}") from error
+            failpoint("runner.start.after_go")
+            run = self._spawn(key, directory, wall)
+        except spawn.Refused as refusal:
+            record = attempt.end_record(None, None, refusal.reason, str(refusal), self._now())
+            return self._publish(key, record, attempt.replace)
+        failpoint("runner.start.after_spawn")
+        self._write_pid(run, boot)
+        failpoint("runner.start.after_pid")
+        self._track(run, boot)
+        return None
+
+    def adopt(self, key: str) -> None:
+        """Take over an attempt that was perhaps started by a runner before us; say how it stands."""
+        if key in self._live:
+            return self._say_started(self._live[key])
+        directory = f"{self._root}/{key}"
+        ended = self._unwritten.get(key) or attempt.read_record(f"{directory}/{attempt.EXIT}")
+        if ended is not None:
+            return self._say(["ended", key, ended])
+        if not os.path.exists(f"{directory}/{attempt.GO}"):
+            return self.start(key)
+        order = attempt.read_record(f"{directory}/{attempt.ORDER}") or {}
+        claim = attempt.read_record(f"{directory}/{attempt.GO}") or {"bootId": self._boot_id}
+        found = attempt.read_record(f"{directory}/{attempt.PID}")
+        wall, boot = linux.now()
+        leader, pidfd = None, None
+        if claim["bootId"] == self._boot_id:
+            leader = process.look(found["pid"]) if found else self._search(order)
+        if leader is not None:
+            pidfd = process.open_pidfd(leader.pid, found["ticks"] if found else leader.ticks)
+        if leader is None or pidfd is None:
+            gone = Run(key, directory, order, found["pid"] if found else 0, found["ticks"] if found else 0, wall)
+            gone.adopted = gone.over = True
+            record = attempt.unknown_end(claim["bootId"], self._now())
+            self._publish(key, record, self._publish_first)
+            return self._sweep([gone])
+        run = Run(key, directory, order, leader.pid, leader.ticks, found["at"] if found else claim.get("at", wall))
+        if not found:
+            self._write_pid(run, boot)
+        run.adopted, run.pidfd = True, pidfd
+        self._track(run, found["boot"] if found else boot)
+        return self._watch(pidfd, lambda: self._adopted_ended(run, 0))
+
+    def stop(self, key: str, reason: str, by: str) -> None:
+        """End an attempt's whole tree for this reason; one that has not started never will."""
+        if key not in self._live and not self._stop_before_start(key, reason, by):
+            self.adopt(key)
+        run = self._live.get(key)
+        if run is None or run.stopping:
+            return
+        with contextlib.suppress(OSError):
+            note = {"reason": reason, "by": by, "boot": linux.now()[1]}
+            attempt.replace(f"{run.directory}/{attempt.STOP}", note)
+        self._end_tree(run, linux.now()[1])
+
+    def sync(self) -> list[list[Any]]:
+        """Return the messages that tell a daemon that just came all it does not know."""
+        started = [self._started(run) for run in self._live.values()]
+        return started + [["ended", key, record] for key, record in self._unwritten.items()]
+
+    @property
+    def nothing_left(self) -> bool:
+        return not (self._live or self._leaving or self._unwritten)
+
+    # -- what happens by itself
+
+    def reap(self) -> None:
+        """Record the end of every child that ended. A leader's end is on disk before the leader is reaped.
+
+        So whoever kills us in between leaves a zombie, whose exit code its next parent can still read.
+        """
+        ended: list[Run] = []
+        childless = False
+        while True:
+            try:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                childless = True
+                break
+            if found is None:
+                break
+            run = self._by_pid.get(found.si_pid)
+            if run is not None and not run.adopted:
+                status = found.si_status << 8 if found.si_code == os.CLD_EXITED else found.si_status & 0x7F
+                failpoint("runner.end.before_exit")
+                self._record_end(run, status)
+                failpoint("runner.end.after_exit")
+                ended.append(run)
+            os.waitpid(found.si_pid, os.WNOHANG)
+            failpoint("runner.end.after_reap")
+        if ended:
+            self._sweep(ended, childless)
+
+    def fire(self) -> float | None:
+        """Do what is due by time; return the seconds until the next of it."""
+        while self._timers:
+            pause = self._timers[0][0] - linux.now()[1]
+            if pause > 0:
+                return pause
+            heapq.heappop(self._timers)[2]()
+        return None
+
+    def clean_up(self) -> None:
+        """End what runs left behind whose end is recorded: a runner before us died while it did that."""
+        table = process.everything()
+        for key in {key for one in table if (key := process.attempt_of(one.pid))}:
+            directory = f"{self._root}/{key}"
+            order = attempt.read_record(f"{directory}/{attempt.ORDER}")
+            if order and os.path.exists(f"{directory}/{attempt.EXIT}"):
+                leader = attempt.read_record(f"{directory}/{attempt.PID}") or {"pid": 0, "ticks": 0}
+                self._leave(Run(key, directory, order, leader["pid"], leader["ticks"], 0.0), table)
+
+    # -- starting and adopting
+
+    def _spawn(self, key: str, directory: str, wall: float) -> Run:
+        order = attempt.read_record(f"{directory}/{attempt.ORDER}")
+        if order is None or order.get("format") != attempt.FORMAT:
+            raise spawn.Refused(f"could not read the order {directory}/{attempt.ORDER}")
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            log = os.open(f"{directory}/{attempt.LOG}", flags, 0o600)
+        except OSError as error:
+            raise spawn.Refused(f"could not open the log: {error}") from error
+        try:
+            pid, group = spawn.start(order, log, key.replace("/", "-"))
+        finally:
+            os.close(log)
+        seen = process.look(pid)
+        run = Run(key, directory, order, pid, seen.ticks if seen else 0, wall)
+        run.group = group
+        return run
+
+    def _write_pid(self, run: Run, boot: float) -> None:
+        try:
+            attempt.replace(
+                f"{run.directory}/{attempt.PID}",
+                {"format": attempt.FORMAT, "pid": run.pid, "ticks": run.ticks, "bootId": self._boot_id,
+                 "at": run.wall, "boot": boot},
+            )  # fmt: skip
+        except OSError as error:
+            # The run goes on: should we die, it is found by its environment.
+            _note(f"could not write the pid of {run.key}: {error}")
+
+    def _search(self, order: dict[str, Any]) -> process.Process | None:
+        """Find the leader of an attempt whose runner died before it could write down the pid."""
+        marks = attempt.marks_of(order.get("environment", {}))
+        if not marks:
+            return None
+        leaders = [one for one in process.everything() if one.session == one.pid and process.carries(one.pid, marks)]
+        return min(leaders, key=lambda one: one.ticks, default=None)
+
+    def _track(self, run: Run, boot: float) -> None:
+        self._live[run.key] = self._by_pid[run.pid] = run
+        self._say_started(run)
+        note = attempt.read_record(f"{run.directory}/{attempt.STOP}") if run.adopted else None
+        if note:
+            self._end_tree(run, note["boot"])
+        elif run.timeout is not None:
+            self._at(boot + run.timeout, lambda: self._time_out(run))
+        if run.log_bytes and not self._log_pause:
+            self._log_pause = _LOG_LOOK_SECONDS[0]
+            self._at(linux.now()[1] + self._log_pause, self._look_at_logs)
+
+    def _started(self, run: Run) -> list[Any]:
+        return ["started", run.key, run.wall, run.pid, run.ticks]
+
+    def _say_started(self, run: Run) -> None:
+        self._say(self._started(run))
+
+    # -- ending
+
+    def _time_out(self, run: Run) -> None:
+        if not run.over:
+            self.stop(run.key, "TimedOut", "")
+
+    def _stop_before_start(self, key: str, reason: str, by: str) -> bool:
+        directory = f"{self._root}/{key}"
+        try:
+            attempt.create(f"{directory}/{attempt.GO}", {"format": attempt.FORMAT, "bootId": self._boot_id})
+        except FileExistsError:
+            return False
+        except OSError as error:
+            _note(f"could not claim {key}, to stop it before its start: {error}")
+        record = attempt.end_record(None, None, reason, "stopped before it started", self._now())
+        self._publish(key, {**record, "by": by}, attempt.replace)
+        return True
+
+    def _end_tree(self, run: Run, since: float) -> None:
+        run.stopping = True
+        for one in run.members(process.everything()):
+            process.signal_exactly(one, getattr(signal, f"SIG{run.stop_signal}"))
+            process.signal_exactly(one, signal.SIGCONT)
+        failpoint("runner.stop.after_signal")
+        self._at(since + run.grace, lambda: self._kill(run))
+
+    def _kill(self, run: Run) -> None:
+        if run.over:
+            return
+        for one in run.members(process.everything()):
+            process.signal_exactly(one, signal.SIGKILL)
+        # A process that was just being forked, or that cannot die yet, is met again.
+        self._at(linux.now()[1] + 0.1, lambda: self._kill(run))
+
+    def _adopted_ended(self, run: Run, tries: int) -> None:
+        if run.over:
+            return
+        status = process.status_of_ended(run.pid, run.ticks, run.pidfd)
+        if status is None and tries < 40:
+            # The daemon, if it inherited this run, reads its status now and writes it down.
+            self._at(linux.now()[1] + 0.05, lambda: self._adopted_ended(run, tries + 1))
+            return
+        self._record_end(run, status)
+        self._unwatch(run.pidfd)
+        os.close(run.pidfd)
+        self._sweep([run])
+
+    def _record_end(self, run: Run, status: int | None) -> None:
+        run.over = True
+        del self._live[run.key], self._by_pid[run.pid]
+        if status is None:
+            record = attempt.unknown_end(self._boot_id, self._now())
+        else:
+            record = attempt.end_of(run.directory, process.exit_of(status), self._now(), run.stopping or run.adopted)
+            if record["reason"] in ("ExitCode", "Signal") and run.group is not None and run.group.was_hit():
+                record["reason"], record["message"] = "OutOfMemory", "its memory limit was used up"
+            used = None if run.adopted else linux.resources_of(run.pid)
+            if used is not None:
+                record["maxRss"], record["cpuSeconds"] = used
+        self._publish(run.key, record, self._publish_first if run.adopted else attempt.replace)
+
+    def _publish_first(self, path: str, record: dict[str, Any]) -> None:
+        standing = attempt.publish_end(os.path.dirname(path), record)
+        record.clear()
+        record.update(standing)
+
+    def _publish(self, key: str, record: dict[str, Any], write: Callable[[str, dict[str, Any]], None]) -> None:
+        """Write down the end of an attempt and say it; what cannot be written is kept, said, and tried again."""
+        if not self._write(key, record, write):
+            self._unwritten[key] = record
+            self._at(linux.now()[1] + _RETRY_SECONDS, lambda: self._write_again(key, record, write))
+        self._say(["ended", key, record])
+
+    def _write(self, key: str, record: dict[str, Any], write: Callable[[str, dict[str, Any]], None]) -> bool:
+        try:
+            write(f"{self._root}/{key}/{attempt.EXIT}", record)
+        except FileNotFoundError:
+            return True  # somebody removed the attempt's directory: there is nowhere to write to
+        except OSError as error:
+            if key not in self._unwritten:
+                _note(f"could not write the end of {key}: {error}; trying again every second")
+            return False
+        return True
+
+    def _write_again(self, key: str, record: dict[str, Any], write: Callable[[str, dict[str, Any]], None]) -> None:
+        if self._write(key, record, write):
+            del self._unwritten[key]
+        else:
+            self._at(linux.now()[1] + _RETRY_SECONDS, lambda: self._write_again(key, record, write))
+
+    def _sweep(self, ended: list[Run], childless: bool = False) -> None:
+        """End what these runs left behind.
+
+        Orphans of our own children become our children, so one look at that list says whether there are any. Those
+        that are no run's are remembered, so that they do not cost a look at all processes each time.
+        """
+        children = set() if childless else set(process.children(os.getpid())) - self._by_pid.keys()
+        self._strangers &= children
+        fresh = children - self._strangers
+        suspects = ended if fresh else [run for run in ended if run.adopted]
+        table = process.everything() if suspects else ()
+        for run in ended:
+            if run in suspects:
+                self._leave(run, table)
+            else:
+                self._finish(run)
+        self._strangers |= {one.pid for one in table if one.pid in fresh and not self._may_be_of_a_run(one)}
+
+    def _may_be_of_a_run(self, one: process.Process) -> bool:
+        return (
+            one.session in self._by_pid
+            or process.attempt_of(one.pid) is not None
+            or process.output_of(one.pid).startswith(self._root)
+        )
+
+    def _leave(self, run: Run, table: Sequence[process.Process]) -> None:
+        run.over = True
+        self._leaving.add(run)
+        grace = 0.0 if run.stopping else _LEFTOVER_GRACE_SECONDS
+        self._end_leftovers(run, linux.now()[1] + grace, signal.SIGTERM, table)
+
+    def _end_leftovers(
+        self, run: Run, kill_at: float, number: int, table: Sequence[process.Process] | None = None
+    ) -> None:
+        now = linux.now()[1]
+        left = run.members(process.everything() if table is None else table)
+        if not left or now > kill_at + _GIVE_UP_SECONDS:
+            self._leaving.discard(run)
+            return self._finish(run)
+        for one in left:
+            if now >= kill_at or number:
+                process.signal_exactly(one, signal.SIGKILL if now >= kill_at else number)
+        self._at(now + 0.1, lambda: self._end_leftovers(run, kill_at, 0))
+        return None
+
+    def _finish(self, run: Run) -> None:
+        if run.group is not None:
+            run.group.remove()
+        self._bound(run, final=True)
+
+    # -- logs and time
+
+    def _bound(self, run: Run, final: bool) -> int:
+        if not run.log_bytes:
+            return 0
+        before = run.log_size
+        try:
+            run.log_size = logs.bound_log(run.directory, run.log_bytes, final)
+        except OSError as error:
+            _note(f"could not bound the log of {run.key}: {error}")
+        return run.log_size - before
+
+    def _look_at_logs(self) -> None:
+        bounded = [run for run in (*self._live.values(), *self._leaving) if run.log_bytes]
+        if not bounded:
+            self._log_pause = 0.0
+            return
+        flood = any(self._bound(run, final=False) > (run.log_bytes or 0) // 8 for run in bounded)
+        shortest, longest = _LOG_LOOK_SECONDS
+        self._log_pause = shortest if flood else min(longest, self._log_pause * 2)
+        self._at(linux.now()[1] + self._log_pause, self._look_at_logs)
+
+    def _at(self, boot: float, action: Callable[[], None]) -> None:
+        self._count += 1
+        heapq.heappush(self._timers, (boot, self._count, action))
+
+    def _now(self) -> tuple[float, float, str]:
+        return (*linux.now(), self._boot_id)
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
