@@ -67,6 +67,8 @@ class Event:
 def parse(text: str) -> Event:
     """Read an event; raise NotCarried for what systemd refuses too, and for what we cannot say."""
     words = text.split()
+    if not words:
+        raise NotCarried("there is no calendar event")
     zone = ""
     if len(words) > 1 and (words[-1] == "UTC" or words[-1] in available_timezones()):
         zone = words.pop()
