@@ -252,8 +252,10 @@ def to_json(value: Any) -> dict[str, Any]:
 
 
 _TIMES = frozenset(
-    ["at", "first", "last", "slot", "deadline", "not_before", "until", "since", "queued_at", "started_at", "claimed_at", "attempt_started_at", "finished_at", "pause_until", "every_from", "probed_at", "met_at", "overdue_since", "upstream_mark"]
-)
+    ("at", "first", "last", "slot", "deadline", "not_before", "until", "since", "queued_at", "started_at",
+     "claimed_at", "attempt_started_at", "finished_at", "pause_until", "every_from", "probed_at",
+     "overdue_since", "upstream_mark")
+)  # fmt: skip
 
 
 def _revive(kind: type, body: Mapping[str, Any]) -> dict[str, Any]:
