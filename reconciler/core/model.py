@@ -6,7 +6,7 @@ that resolve alike. Nothing here is expanded: argv and environment exist only in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -140,9 +140,14 @@ class Reason(StrEnum):
 class Schedule(Protocol):
     """A compiled schedule (made by `reconciler.triggers.compile_schedule`). Instants are epoch seconds, UTC."""
 
-    catch_up: str
-    starting_deadline_seconds: int | None
-    text: str
+    @property
+    def catch_up(self) -> str: ...
+    @property
+    def starting_deadline_seconds(self) -> int | None: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def time_zone(self) -> str: ...
 
     def next_after(self, instant: int) -> int | None:
         """The first slot later than `instant`, or None when there is none any more."""
@@ -154,7 +159,13 @@ class Schedule(Protocol):
         """Why a calendar leaves this slot out (`skipped: closures`), or None when it stands."""
 
     def jitter_seconds(self, target: str) -> int:
-        """How much later than its slot this target runs; always the same for one target."""
+        """How much later than its slot this target runs; always the same for one target (`str(TargetId)`)."""
+
+    def notes(self, slot: int, target: str = "") -> tuple[str, ...]:
+        """What is special about a slot, in words: `jitter +2m10s`, `DST repeat: first pass`."""
+
+    def gaps(self, after: int, until: int) -> Iterator[tuple[int, str]]:
+        """Where in (after, until] the clock leaves out times of this schedule so that nothing runs, and which."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ def is_open(window: Window, at: datetime) -> bool:
 def opens_after(window: Window, at: datetime) -> datetime:
     """The first moment from `at` on when the window is open: `at` itself when it is open already.
 
-    A clock that jumps over the opening opens the window at the end of the gap, unless it jumps over all of it.
+    Where the clock jumps over the opening, the gap's end opens the window, unless all of it is jumped over.
     """
     if is_open(window, at):
         return at

@@ -1,4 +1,4 @@
-"""Which edition of the time zone database answers, so that what was computed by another one is computed again."""
+"""Which edition of the time zone database answers: what another one answered has to be asked again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 def tzdata_version() -> str:
     """The version of the tz database in use (`2026a`), or what else changes with it; for cache keys.
 
-    It is the machine's own database where there is one, as `zoneinfo` prefers it, and the `tzdata` package otherwise.
+    It is that of the machine's own database where there is one, otherwise that of the `tzdata` package.
     """
     for folder in map(Path, zoneinfo.TZPATH):
         if (folder / "UTC").exists():

@@ -12,11 +12,14 @@ from datetime import UTC, datetime
 from reconciler.triggers import CompiledSchedule, compile_schedule
 
 START = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
-ZONES = ("UTC", "Europe/Paris", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Africa/Casablanca")
+ZONES = ("UTC", "Europe/Paris", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Asia/Gaza")
 CORPUS: tuple[dict[str, object], ...] = (
     *({"cron": text} for text in ("30 2 * * *", "*/15 * * * *", "* * * * *", "0 2 * * 1-5", "0 */6 * * *")),
-    *({"cron": text} for text in ("15 3 1 * *", "0 9,17 1,15 * mon", "0 4 L * *", "0 4 15W * *", "0 6 * * 5L")),
-    *({"cron": text} for text in ("0 0 29 2 *", "*/10 * * * * *", "@hourly", "@yearly", "0 8-18/2 * jan-jun mon-fri")),
+    *({"cron": text} for text in ("15 3 1 * *", "0 9,17 1,15 * mon", "0 4 L * *", "0 4 15W * *")),
+    *(
+        {"cron": text}
+        for text in ("0 6 * * 5L", "0 0 29 2 *", "*/10 * * * * *", "@hourly", "@yearly", "0 8-18/2 * 1-6 1-5")
+    ),
     {"every": "15m"},
     {"every": "24h"},
     {"weekly": {"days": ["mon", "wed"], "times": ["02:00", "14:30"]}},
@@ -33,7 +36,9 @@ def main() -> int:
     average = 1e6 * min(_next_seconds(schedules) for _ in range(3))
     worst_text, worst = max(((s.text, 1e6 * _next_seconds([s])) for s in schedules), key=lambda pair: pair[1])
     wake = min(_first_wakes() for _ in range(2))
-    print(f"next(): {average:.2f} us on average (target {NEXT_MICROSECONDS}), slowest {worst:.2f} us for {worst_text}")
+    print(
+        f"next(): {average:.2f} us on average (target {NEXT_MICROSECONDS}); {worst:.2f} us for {worst_text}"
+    )
     print(f"{DISTINCT} distinct schedules compiled and first asked: {wake:.3f} s (target {WAKE_SECONDS})")
     return int(average > NEXT_MICROSECONDS or wake > WAKE_SECONDS)
 
