@@ -154,7 +154,7 @@ def _ended(out: Decision, plan: Plan | None, run: RunSeen, ended: f.Ended, now: 
     outcome = outcome_of(plan, run, ended)
     if may_retry(plan, run, ended, outcome):
         assert plan is not None
-    assert plan.retry is not None
+        assert plan.retry is not None
         delay = plan.retry.delay_before(run.attempt + 1)
         out.facts.append(
             f.Delayed(
