@@ -29,6 +29,7 @@ class Effects:
     changed: set[TargetId] = field(default_factory=set)
     discards: list[AttemptId] = field(default_factory=list)
     over: list[tuple[TargetId, f.Finished]] = field(default_factory=list)
+    facts: list[tuple[TargetId, Fact]] = field(default_factory=list)
 
 
 _STIRRING = (f.Queued, f.Finished, f.Delayed, f.Ended)
@@ -88,6 +89,7 @@ class Board:
         seen = self.seen(target)
         if not is_heartbeat(fact):
             self.store.record(target, fact)
+            self.effects.facts.append((target, fact))
         fold(seen, fact)
         self._dirty.add(target)
         if seen.runs:

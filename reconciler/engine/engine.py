@@ -11,7 +11,7 @@ from typing import Protocol
 from reconciler.core import facts as f
 from reconciler.core.admit import Admission, Running, Waiting, Why, admit
 from reconciler.core.decide import retry_wait_seconds
-from reconciler.core.facts import RunSeen, Seen, from_epoch
+from reconciler.core.facts import Fact, RunSeen, Seen, from_epoch
 from reconciler.core.model import Concurrency, Desired, Instant, Plan, Reason, TargetId
 from reconciler.engine.applying import Applying
 from reconciler.engine.board import Board, Effects
@@ -71,6 +71,11 @@ class Parts:
     discard: Callable[[AttemptId], None]
     """Delete the directory of an attempt that leaves no run behind."""
     changed: Callable[[set[TargetId]], None] = lambda targets: None
+    """Told after each commit whose rows changed."""
+    recorded: Callable[[list[tuple[TargetId, Fact]]], None] = lambda facts: None
+    """Told after each commit which facts it holds."""
+    starts: bool = True
+    """False for a process that applies and leaves: it decides and records, and starts nothing."""
     hooks: list[Callable[[TargetId, f.Finished, Instant], None]] = field(default_factory=list)
     """Called in the transaction that records the end of a run (letters)."""
 
@@ -103,8 +108,6 @@ class Engine:
         self._restart_taken: list[AttemptId] = []
         self._last: Instant | None = None
         self._hold_until_boot = 0.0
-        self.ended_runs: list[tuple[TargetId, f.Finished]] = []
-        """Ends since the last `take_ended`, for metrics."""
 
     # Beginning.
 
@@ -120,12 +123,16 @@ class Engine:
             for run in seen.running:
                 if run.ended is None:
                     self.parts.executor.adopt(AttemptId.of(target, run.run, run.attempt), run.boot_id)
-        self._probes_given_up(now)
+        for target, plan in desired.targets.items():
+            if plan.criteria is not None and plan.criteria.probe is not None:
+                self._adopt_probe(target, now)
         self._last = now
 
-    def _probes_given_up(self, now: Instant) -> None:
-        """Probes under way when the reconciler died leave nothing behind; they are asked again."""
-        self._touched.extend(t for t, plan in self.board.desired.targets.items() if _probes(plan))
+    def _adopt_probe(self, target: TargetId, now: Instant) -> None:
+        seen = self.board.seen(target)
+        if seen.probing and seen.probed_at is not None:
+            attempt = AttemptId.of(target, PROBE_RUN, int(seen.probed_at.timestamp()))
+            self.parts.executor.adopt(attempt, now.boot_id)
 
     def _check_stored_clock(self, now: Instant) -> None:
         stored = self.store.meta("clock")
@@ -297,7 +304,8 @@ class Engine:
             self._start_probe(target, now)
         for attempt in effects.discards:
             self.parts.discard(attempt)
-        self.ended_runs.extend(effects.over)
+        if effects.facts:
+            self.parts.recorded(effects.facts)
         failpoint("engine:before-outputs")
         if effects.changed:
             self.parts.changed(effects.changed)
@@ -388,9 +396,12 @@ class Engine:
         self._transact(change, now)
 
     def _probed(self, target: TargetId, event: ExecutorEvent, now: Instant) -> list[TargetId]:
-        if not isinstance(event, Ended):
+        if isinstance(event, Started):
             return []
-        if event.exit_code == 0:
+        if isinstance(event, NotStarted) or event.reason in (Reason.EXIT_UNKNOWN, Reason.MACHINE_RESTARTED):
+            # Nobody knows what it would have said: it is asked again when its time comes.
+            fact = f.Probed(now.wall, "nothing")
+        elif event.exit_code == 0:
             fact = f.Probed(event.at, "met")
         elif event.exit_code == 1 and event.reason in (Reason.NONE, Reason.EXIT_CODE):
             fact = f.Probed(event.at, "nothing")
@@ -409,7 +420,7 @@ class Engine:
         """Claim what may start, and note why each other run waits."""
         orders = [order for attempt in self._restart if (order := self._order_again(attempt)) is not None]
         self._restart_taken, self._restart = self._restart, []
-        if not self.board.stirred:
+        if not self.board.stirred or not self.parts.starts:
             return orders
         self.board.stirred = False
         waiting: list[Waiting] = []
@@ -527,15 +538,7 @@ class Engine:
     def waits_of(self, target: TargetId, run: str) -> Why | None:
         return self.admission.waits.get((target, run))
 
-    def take_ended(self) -> list[tuple[TargetId, f.Finished]]:
-        ended, self.ended_runs = self.ended_runs, []
-        return ended
-
 
 def _target_of(attempt: AttemptId) -> TargetId:
     domain, _, job = attempt.folder.partition("/")
     return TargetId(job, "" if domain == "_installation" else domain)
-
-
-def _probes(plan: Plan) -> bool:
-    return plan.criteria is not None and plan.criteria.probe is not None
