@@ -1,0 +1,61 @@
+"""The daemon's own log: one line per fact, on stderr, in the form that systemd's journal understands."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from reconciler.clock import wall
+from reconciler.core import facts as f
+from reconciler.core.facts import Fact
+from reconciler.core.model import State, TargetId
+
+_BAD = (State.FAILURE, State.INTERRUPTED, State.MISSED)
+
+
+class Journal:
+    """Writes lines; with a time of its own unless the journal of systemd adds one."""
+
+    def __init__(self) -> None:
+        self._plain = not os.environ.get("JOURNAL_STREAM")
+
+    def say(self, text: str, level: int = 6) -> None:
+        """Write one line. `level` is that of syslog(3): 3 error, 4 warning, 6 info."""
+        if self._plain:
+            word = {3: "error: ", 4: "warning: "}.get(level, "")
+            line = f"{wall().strftime('%H:%M:%S')} {word}{text}"
+        else:
+            line = f"<{level}>{text}"
+        try:
+            print(line, file=sys.stderr, flush=True)  # noqa: T201 - this is the daemon's log
+        except OSError:
+            # Nobody listens any more; that must not stop the runs.
+            return
+
+    def tell(self, facts: list[tuple[TargetId, Fact]]) -> None:
+        """Write the facts that a person wants to read; the others are in `events`."""
+        for target, fact in facts:
+            match fact:
+                case f.Started():
+                    self.say(f"● {target}/{fact.run} started (attempt {fact.attempt})")
+                case f.Finished():
+                    words = f"{fact.state.icon} {target}/{fact.run} {fact.state}"
+                    why = " ".join(part for part in (str(fact.reason), fact.message) if part)
+                    self.say(words + (f": {why}" if why else ""), 4 if fact.state in _BAD else 6)
+                case f.Settled():
+                    count = f"{fact.count} slots" if fact.count > 1 else "1 slot"
+                    self.say(f"{fact.state.icon} {target} {count} {fact.state}: {fact.reason}", 5)
+                case f.OverdueBegan():
+                    self.say(f"! {target} is overdue: {fact.message}", 4)
+                case f.OverdueEnded():
+                    self.say(f"✔ {target} is not overdue any more")
+                case f.Probed(outcome="failed"):
+                    self.say(f"✘ {target} probe failed: {fact.message}", 4)
+                case f.ClockSetBack():
+                    self.say(f"! {target} the clock was set back; slots count from now", 4)
+                case f.Joined() if not fact.again:
+                    self.say(f"+ {target} ({fact.mode})")
+                case f.Left():
+                    self.say(f"- {target} removed")
+                case _:
+                    pass
