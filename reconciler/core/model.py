@@ -270,14 +270,15 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What admission has to keep: runs at once on this machine, and of each domain that has a limit of its own."""
+    """What admission has to keep: runs at once on this machine, and of any one domain (None: no own limit)."""
 
     max_parallel: int = 16
-    domains: tuple[tuple[str, int], ...] = ()
+    max_parallel_per_domain: int | None = None
 
     def domain_full(self, domain: str, running: int) -> bool:
-        """Whether `running` runs are all that the domain may have."""
-        return any(name == domain and running >= most for name, most in self.domains)
+        """Whether `running` runs are all that the domain may have; the installation's own jobs have no such limit."""
+        most = self.max_parallel_per_domain
+        return bool(domain) and most is not None and running >= most
 
 
 @dataclass(frozen=True, slots=True)
