@@ -19,7 +19,18 @@ SEES: Final = frozenset(
 ACTS: Final = frozenset(("run", "cancel", "mark_read", "pause", "resume", "schedule"))
 """Verbs on one target or its runs."""
 INSTALLATION: Final = frozenset(
-    ("apply", "approve", "sync", "plan", "serve", "doctor", "delete_runs", "pause_local", "import", "impersonate")
+    (
+        "apply",
+        "approve",
+        "sync",
+        "plan",
+        "serve",
+        "doctor",
+        "delete_runs",
+        "pause_local",
+        "import",
+        "impersonate",
+    )
 )
 """Verbs on the whole, or on what only its operators answer for."""
 
@@ -89,8 +100,6 @@ def identified(identity: str, administrators: Iterable[tuple[str, Mapping[str, A
     An identity that two of them list identifies nobody.
     """
     found = [
-        viewer_of(name, spec)
-        for name, spec in administrators
-        if identity in (spec.get("identities") or ())
+        viewer_of(name, spec) for name, spec in administrators if identity in (spec.get("identities") or ())
     ]
     return found[0] if len(found) == 1 else None

@@ -70,8 +70,25 @@ def test_counts_are_by_severity_and_the_last_progress_stands() -> None:
 _PARTS = st.lists(
     st.sampled_from(
         [
-            *(b"plain", b"\n", b"\r\n", b"\xff\x00", b":", b"::error::x", b"::warning::", b"::warning x=1::y"),
-            *(b"<3>", b"<7>", b"<", b'{"level":"error"}', b'{"level":"debug"}', b"::progress 7", b"::debug::"),
+            *(
+                b"plain",
+                b"\n",
+                b"\r\n",
+                b"\xff\x00",
+                b":",
+                b"::error::x",
+                b"::warning::",
+                b"::warning x=1::y",
+            ),
+            *(
+                b"<3>",
+                b"<7>",
+                b"<",
+                b'{"level":"error"}',
+                b'{"level":"debug"}',
+                b"::progress 7",
+                b"::debug::",
+            ),
         ]
     ),
     max_size=40,
@@ -91,9 +108,7 @@ def test_the_counts_do_not_depend_on_how_the_bytes_arrive(parts: list[bytes], cu
 
 
 @given(_PARTS, st.integers(0, 200))
-def test_a_scanner_made_from_offset_and_counts_goes_on_where_it_stopped(
-    parts: list[bytes], cut: int
-) -> None:
+def test_a_scanner_made_from_offset_and_counts_goes_on_where_it_stopped(parts: list[bytes], cut: int) -> None:
     data = b"".join(parts)
     whole, first = LogScanner(), LogScanner()
     whole.feed(data)

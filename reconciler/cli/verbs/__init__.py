@@ -1,0 +1,1 @@
+"""One file per verb, found by its name; its docstring's first line is the help of the verb."""
