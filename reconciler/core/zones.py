@@ -134,3 +134,8 @@ def wall_text(wall: int) -> str:
     hours, rest = divmod(wall % DAY, 3600)
     minutes, seconds = divmod(rest, 60)
     return f"{hours:02d}:{minutes:02d}" + (f":{seconds:02d}" if seconds else "")
+
+
+def wall_moment(wall: int) -> datetime:
+    """A wall time as a naive datetime; the inverse of `wall_seconds`."""
+    return _EPOCH + timedelta(seconds=wall)

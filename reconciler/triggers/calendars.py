@@ -8,21 +8,26 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from reconciler.core.ics import IcsError
 from reconciler.core.zones import DAY, Zone, instant_seconds, wall_seconds
 from reconciler.triggers.errors import ScheduleError
+from reconciler.triggers.events import Repeated, stretches_of
 
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """Stretches [start, end) of instants, sorted and apart."""
+    """Stretches [start, end) of instants, sorted and apart, and events that repeat."""
 
     starts: tuple[int, ...]
     ends: tuple[int, ...]
+    repeated: tuple[Repeated, ...] = ()
 
     def covers(self, instant: int) -> bool:
         """Whether `instant` lies in the calendar."""
         place = bisect_right(self.starts, instant)
-        return place > 0 and instant < self.ends[place - 1]
+        if place > 0 and instant < self.ends[place - 1]:
+            return True
+        return any(event.covers(instant) for event in self.repeated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,14 @@ def compile_calendar(spec: Mapping[str, Any], zone: Zone) -> Calendar:
         stretches.append(day_of(text, f"dates.{number}", zone))
     for number, window in enumerate(spec.get("windows") or ()):
         stretches.append(_window(window, f"windows.{number}", zone))
-    return _merged(stretches)
+    repeated: list[Repeated] = []
+    if spec.get("icsText"):
+        try:
+            once, repeated = stretches_of(str(spec["icsText"]), zone)
+        except IcsError as error:
+            raise ScheduleError(f"the calendar file, {error}", "ics") from error
+        stretches += once
+    return _merged(stretches, tuple(repeated))
 
 
 def _window(window: Any, field: str, zone: Zone) -> tuple[int, int]:
@@ -65,7 +77,7 @@ def _window(window: Any, field: str, zone: Zone) -> tuple[int, int]:
     return start, end
 
 
-def _merged(stretches: Sequence[tuple[int, int]]) -> Calendar:
+def _merged(stretches: Sequence[tuple[int, int]], repeated: tuple[Repeated, ...]) -> Calendar:
     starts: list[int] = []
     ends: list[int] = []
     for start, end in sorted(stretches):
@@ -74,7 +86,7 @@ def _merged(stretches: Sequence[tuple[int, int]]) -> Calendar:
         elif end > start:
             starts.append(start)
             ends.append(end)
-    return Calendar(tuple(starts), tuple(ends))
+    return Calendar(tuple(starts), tuple(ends), repeated)
 
 
 def day_of(text: Any, field: str, zone: Zone) -> tuple[int, int]:
