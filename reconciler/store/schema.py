@@ -9,7 +9,11 @@
 `files`     what each file of the source was when it was last read
 `marks`     how far each administrator has opened the logs of a target
 `letters`   outgoing mail and webhooks
-`meta`      single values
+`meta`      single values: `uid` of the installation; `clock`, wall time of the last commit; and as JSON
+            `source` {mode, revision, dirty, signer, observedAt, appliedAt, rejectedFiles, warnings,
+              held: {reason, message, approval}, refused: {reason, message}, prune: {digest, targets, reason},
+              notices: [text], conditions: [{type, status, reason, message, lastTransitionTime}]}
+            `daemon` {pid, startedAt, version, listen, host}
 """
 
 from __future__ import annotations
