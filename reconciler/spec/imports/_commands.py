@@ -15,7 +15,7 @@ _SHELL_ONLY = frozenset(
 )
 _KEYWORDS = frozenset(["if", "for", "while", "until", "case", "{", "(", "!", "then", "do", "else"])
 _WRAPPERS = frozenset(
-    ["chronic", "chrt", "env", "exec", "flock", "ionice", "nice", "nohup", "runuser", "setsid", "sudo", "time", "timeout"]
+    ["chronic", "chrt", "env", "exec", "flock", "ionice", "nice", "nohup", "setsid", "sudo", "time", "timeout"]
 )
 _PREPARING = frozenset([".", "[", "[[", "cd", "command", "echo", "exit", "sleep", "test", "true"])
 _INTERPRETERS = re.compile(r"(?:ba|da|z|k)?sh|python[0-9.]*|perl|ruby|php[0-9.]*|node|java|busybox")

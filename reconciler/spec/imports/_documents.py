@@ -9,7 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from reconciler.core.units import format_duration
+from pydantic import TypeAdapter, ValidationError
+
+from reconciler.spec.fields import Address
+from reconciler.spec.load import load_file
 
 _WIDTH = 100
 _PLAIN = re.compile(
@@ -54,6 +57,8 @@ class Document:
 
     kind: str
     name: str
+    place: str
+    """Where the original stands (`file:line`)."""
     spec: dict[str, Any] = field(default_factory=dict)
     comments: list[str] = field(default_factory=list)
     labels: dict[str, str] = field(default_factory=dict)
@@ -69,29 +74,40 @@ class Writer:
         self._taken: set[tuple[str, str]] = set()
         self._endnotes: list[str] = []
 
-    def add(self, kind: str, wish: str, comments: Iterable[str] = ()) -> Document:
+    def add(self, kind: str, wish: str, place: str, comments: Iterable[str] = ()) -> Document:
         """Add a document whose name is made of `wish`, unique among those of its kind."""
-        document = Document(kind, self._name(kind, wish), comments=[*comments])
+        document = Document(kind, self._name(kind, wish), place, comments=[*comments])
         self._documents.append(document)
         return document
 
-    def remark(self, place: str, text: str, document: Document | None = None) -> None:
+    def remark(self, text: str, document: Document) -> None:
         """Say what is lost: to the person who imports, and in the document for those who read it later."""
+        self._remarks.append(Remark(document.place, text))
+        document.comments.append(f"NOTE: {text}")
+
+    def remark_at(self, place: str, text: str) -> None:
+        """Say what is lost where there is no document to say it in."""
         self._remarks.append(Remark(place, text))
-        if document is None:
-            self._endnotes.append(f"{place}: {text}")
-        elif f"NOTE: {text}" not in document.comments:
-            document.comments.append(f"NOTE: {text}")
+        self._endnotes.append(f"{place}: {text}")
 
     def endnote(self, lines: Iterable[str]) -> None:
         """Keep comments that belong to no document."""
         self._endnotes.extend(lines)
 
     def finish(self) -> Imported:
-        head = _comments([self._heading])
-        blocks = "---\n".join(render(document) for document in self._documents)
-        parts = [part for part in (head, blocks, _comments(self._endnotes)) if part]
-        return Imported("\n".join(parts), tuple(self._remarks))
+        """All documents, checked as `reconcile validate` would: what we refuse stands behind comment signs."""
+        sound: list[str] = []
+        refused: list[str] = []
+        for document in self._documents:
+            faults = load_file("import.yaml", render(document).encode()).diagnostics
+            for fault in faults:
+                self.remark(f"{fault.message}; this document is left out until that is mended", document)
+            if faults:
+                refused.append(_comments([render(document)]))
+            else:
+                sound.append(render(document))
+        parts = [_comments([self._heading]), "---\n".join(sound), *refused, _comments(self._endnotes)]
+        return Imported("\n".join(part for part in parts if part), tuple(self._remarks))
 
     def _name(self, kind: str, wish: str) -> str:
         base = name_of(wish)
@@ -110,9 +126,13 @@ def name_of(wish: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", ascii_only).strip("-.")[:63].rstrip("-.") or "job"
 
 
-def duration(seconds: float) -> str:
-    """A duration as the documents write it; below a millisecond there is nothing to keep."""
-    return format_duration(seconds)
+def is_address(text: str) -> bool:
+    """Whether a report can be sent to `text`."""
+    try:
+        TypeAdapter(Address).validate_python(text)
+    except ValidationError:
+        return False
+    return True
 
 
 def render(document: Document) -> str:

@@ -56,12 +56,11 @@ class Event:
     @property
     def times(self) -> list[str]:
         """Its times of the day, or [] when they are more than a list should hold."""
-        if self.hours is None or self.minutes is None or self.seconds is None:
+        if self.hours is None or self.minutes is None or self.seconds != frozenset({0}):
             return []
-        if len(self.hours) * len(self.minutes) * len(self.seconds) > _MOST_TIMES:
+        if len(self.hours) * len(self.minutes) > _MOST_TIMES:
             return []
-        combined = product(sorted(self.hours), sorted(self.minutes), sorted(self.seconds))
-        return [f"{h:02}:{m:02}" + (f":{s:02}" if s else "") for h, m, s in combined]
+        return [f"{hour:02}:{minute:02}" for hour, minute in product(sorted(self.hours), sorted(self.minutes))]
 
 
 def parse(text: str) -> Event:

@@ -13,14 +13,13 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from reconciler.spec.imports._commands import command_fields, program_name
-from reconciler.spec.imports._documents import Document, File, Imported, Options, Writer
+from reconciler.spec.imports._documents import Document, File, Imported, Options, Writer, is_address
 from reconciler.triggers import cron
 from reconciler.triggers.errors import ScheduleError
 
 _VARIABLE = re.compile(r"""\s*(?:([A-Za-z_]\w*)|"([^"=]+)"|'([^'=]+)')\s*=\s*(.*?)\s*""", re.ASCII)
 _ENTRY = re.compile(r"\s*-?(@\w+|(?:\S+\s+){4}\S+)\s+(\S.*?)\s*")
 _USER = re.compile(r"([A-Za-z_][\w.-]*\$?)(?::([\w.-]+))?(?:/[\w.-]+)?\s+(\S.*)", re.ASCII)
-_ADDRESS = re.compile(r"[^@\s,]+@[^@\s,]+")
 
 
 @dataclass
@@ -59,10 +58,10 @@ def _convert_file(file: File, options: Options, writer: Writer) -> None:
             _entry(match[1], match[2], state, place, writer)
             unzoned = unzoned or not state.time_zone
         else:
-            writer.remark(place, f"`{text}` is no entry of a crontab, and was left out")
+            writer.remark_at(place, f"`{text}` is no entry of a crontab, and was left out")
     writer.endnote(state.comments)
     if unzoned:
-        writer.remark(file.name, "cron follows its machine's zone; none was given, so these follow the installation's")
+        writer.remark_at(file.name, "cron follows its machine's zone; none was given, so the installation's counts")
 
 
 def _owner(name: str) -> str:
@@ -87,18 +86,18 @@ def _set_variable(name: str, value: str, state: _State, place: str, writer: Writ
         case "MAILTO":
             state.mail_to = value
             for user in _recipients(value):
-                if not _ADDRESS.fullmatch(user):
+                if not is_address(user):
                     text = f"MAILTO={user} is a local user, and was left out: name an address in `report`"
-                    writer.remark(place, text)
+                    writer.remark_at(place, text)
         case "MAILFROM":
-            writer.remark(place, f"the sender {value} was left out: `mail.from` of the Installation names it")
+            writer.remark_at(place, f"the sender {value} was left out: `mail.from` of the Installation names it")
         case "SHELL":
             state.shell = value
             state.environment[name] = value
         case "LOGNAME" | "USER":
-            writer.remark(place, f"{name} was left out: it always names the job's user, as cron's own does")
+            writer.remark_at(place, f"{name} was left out: it always names the job's user, as cron's own does")
         case "RANDOM_DELAY":
-            writer.remark(place, f"RANDOM_DELAY={value} was left out: give the schedules `jitter: {value}m`")
+            writer.remark_at(place, f"RANDOM_DELAY={value} was left out: give the schedules `jitter: {value}m`")
         case _:
             state.environment[name] = value
 
@@ -108,21 +107,23 @@ def _entry(when: str, rest: str, state: _State, place: str, writer: Writer) -> N
     if state.has_user_column:
         match = _USER.fullmatch(rest)
         if match is None:
-            writer.remark(place, f"`{when} {rest}` has no user and command, and was left out")
+            writer.remark_at(place, f"`{when} {rest}` has no user and command, and was left out")
             return
         user, group, rest = match[1], match[2] or "", match[3]
     command, given = _split_percent(rest)
-    job = writer.add("Job", program_name(command), state.comments)
+    job = writer.add("Job", program_name(command), place, state.comments)
     state.comments = []
     job.comments.append(f"{place}: {when} {rest}")
     job.spec |= command_fields(_with_input(command, given), shell=state.shell)
     if state.environment:
         job.spec["environment"] = dict(state.environment)
+    if "HOME" in state.environment:
+        job.spec["workingDirectory"] = state.environment["HOME"]
     if user or state.user:
         job.spec["user"] = user or state.user
     if group:
         job.spec["group"] = group
-    job.spec["planning"] = _planning(when, state, place, writer, job)
+    job.spec["planning"] = _planning(when, state, writer, job)
     # cron starts an entry whether or not the last one has ended.
     job.spec["concurrency"] = "allow"
     _report(state, job)
@@ -145,16 +146,16 @@ def _with_input(command: str, given: str | None) -> str:
     return f"{{\n{command}\n}} <<'{mark}'\n{given}{mark}\n"
 
 
-def _planning(when: str, state: _State, place: str, writer: Writer, job: Document) -> dict[str, Any]:
+def _planning(when: str, state: _State, writer: Writer, job: Document) -> dict[str, Any]:
     if when == "@reboot":
-        writer.remark(place, "@reboot has no counterpart: the job is disabled, it runs when asked to", job)
+        writer.remark("@reboot has no counterpart: the job is disabled, it runs when asked to", job)
         return {"mode": "disabled"}
     expression = " ".join(when.split())
     try:
         cron.compile(expression)
     except ScheduleError as error:
         why = f"{error.message}; {error.help}" if error.help else error.message
-        writer.remark(place, f"its schedule cannot be carried over ({why}): the job is disabled", job)
+        writer.remark(f"its schedule cannot be carried over ({why}): the job is disabled", job)
         return {"mode": "disabled"}
     schedule = {"cron": expression}
     if state.time_zone:
@@ -170,7 +171,7 @@ def _report(state: _State, job: Document) -> None:
     """MAILTO: cron mails whatever a command prints, to addresses or to local users; empty, to nobody."""
     if state.mail_to is None:
         return
-    recipients = [word for word in _recipients(state.mail_to) if _ADDRESS.fullmatch(word)]
+    recipients = [word for word in _recipients(state.mail_to) if is_address(word)]
     if recipients:
         job.comments.append("cron mailed every output; here, what needs attention is (see `report.when`).")
         job.spec["report"] = {"send": True, "recipients": recipients}
