@@ -32,8 +32,12 @@ Annotations = dict[LabelKey, str]
 class Metadata(Model):
     """What a document is known by."""
 
-    name: Name = needed("Unique among documents of this kind: a path, a label, part of names elsewhere.", "backup")
-    labels: Labels | None = item("Words to select by (`-l team=identity`, `matchLabels`).", {"team": "identity"})
+    name: Name = needed(
+        "Unique among documents of this kind: a path, a label, part of names elsewhere.", "backup"
+    )
+    labels: Labels | None = item(
+        "Words to select by (`-l team=identity`, `matchLabels`).", {"team": "identity"}
+    )
     annotations: Annotations | None = item(
         "Notes for tools. Those of the reconciler: `reconciler/run-requested-at`, `reconciler/prune`, "
         "`reconciler/renamed-from`, `reconciler/approve`; all others are free.",
@@ -51,8 +55,12 @@ class DomainSelector(Model):
     """Which domains: those with all these labels, plus these names, minus those; without labels and names, all."""
 
     match_labels: Labels | None = item("Domains that have all these labels.", {"ldap": "enabled"})
-    names: list[DomainName] | None = item("Domains by name, besides those selected by labels.", ["acme.example"])
-    except_: list[DomainName] | None = item("Domains to leave out, however they were selected.", ["old.example"])
+    names: list[DomainName] | None = item(
+        "Domains by name, besides those selected by labels.", ["acme.example"]
+    )
+    except_: list[DomainName] | None = item(
+        "Domains to leave out, however they were selected.", ["old.example"]
+    )
 
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -65,7 +73,9 @@ class Weekly(Model):
     """Days of the week and times of the day."""
 
     days: list[Day] | None = item("Days of the week; default: all.", ["mon", "tue", "fri"], min_length=1)
-    times: list[TimeOfDay] = needed("Times of the day, in quotes.", ["02:00", "14:30"], min_length=1, max_length=1440)
+    times: list[TimeOfDay] = needed(
+        "Times of the day, in quotes.", ["02:00", "14:30"], min_length=1, max_length=1440
+    )
 
 
 class CalendarUse(Model):
@@ -89,18 +99,23 @@ class Schedule(Model):
         max_length=500,
         min_length=1,
     )
-    every: PositiveDuration | None = item("An interval that divides 24 h; follows the wall clock like */15.", "15m")
+    every: PositiveDuration | None = item(
+        "An interval that divides 24 h; follows the wall clock like */15.", "15m"
+    )
     time_zone: TimeZone | None = item("Default: the Domain's, then the Installation's.", "Europe/Paris")
     dst: Literal["once", "skip", "both"] = item(
         "When the clock changes: `once` (a time in the gap runs right at its end, a repeated one on its first pass), "
         "`skip` (gap: not at all; repeated: first pass), `both` (repeated: twice).",
         default="once",
     )
-    jitter: Duration | None = item("Spread starts over this time; the same offset for one target every time.", "5m")
+    jitter: Duration | None = item(
+        "Spread starts over this time; the same offset for one target every time.", "5m"
+    )
     from_: DateOrTime | None = item("No slot before.", "2026-12-01")
     until: DateOrTime | None = item("No slot after; a bare date includes that day.", "2027-06-30")
     catch_up: Literal["latest", "none", "all"] = item(
-        "What was missed while nobody looked: `latest` (one run for all), `none`, `all` (bounded).", default="latest"
+        "What was missed while nobody looked: `latest` (one run for all), `none`, `all` (bounded).",
+        default="latest",
     )
     starting_deadline: PositiveDuration | None = item(
         "A slot older than this is recorded as missed; default: until the next slot, at most 24h.", "6h"
@@ -112,7 +127,8 @@ class Schedule(Model):
         given = [name for name in ("weekly", "cron", "every") if getattr(self, name) is not None]
         if len(given) > 1:
             both = " and ".join(f"`{name}`" for name in given)
-            raise bad("E115", f"a schedule has one of `weekly`, `cron` and `every`, not {both}", "keep one", (given[1],))
+            message = f"a schedule has one of `weekly`, `cron` and `every`, not {both}"
+            raise bad("E115", message, "keep one", (given[1],))
         if not given:
             raise bad("E115", "the schedule says no times", "add one of `weekly`, `cron`, `every`")
         return self
@@ -121,7 +137,9 @@ class Schedule(Model):
 class Pause(Model):
     """No schedule and no criteria for a while; run now still works."""
 
-    until: DateOrTime | None = item("When it ends by itself; without it, until it is removed.", "2027-01-04T08:00")
+    until: DateOrTime | None = item(
+        "When it ends by itself; without it, until it is removed.", "2027-01-04T08:00"
+    )
     reason: Description | None = item("Why, for those who wonder.", "year-end freeze")
 
 
@@ -163,7 +181,16 @@ class PlanningBlock(Model):
 
 
 Outcome = Literal[
-    "success", "warning", "failure", "interrupted", "missed", "overdue", "recovered", "cancelled", "skipped", "always"
+    "success",
+    "warning",
+    "failure",
+    "interrupted",
+    "missed",
+    "overdue",
+    "recovered",
+    "cancelled",
+    "skipped",
+    "always",
 ]
 _DIGEST_PATTERN = (
     r"^(none|hourly|daily( ([01][0-9]|2[0-3]):[0-5][0-9])?"
@@ -177,18 +204,26 @@ def _check_digest(text: str) -> str:
     return text
 
 
+Digest = Annotated[str, AfterValidator(_check_digest), Field(json_schema_extra={"pattern": _DIGEST_PATTERN})]
+
+
 class Report(Model):
     """Who hears about outcomes. Installation < Domain < Job < Planning: the most specific field wins, lists replace."""
 
     send: bool | None = item("Whether to send at all; default: no.", True)
     recipients: list[Address] | None = item("Mail addresses.", ["ops@example.org"], max_length=100)
     when: list[Outcome] | None = item(
-        "Outcomes worth a report; default: failure, interrupted, missed, overdue, recovered.", ["failure", "recovered"]
+        "Outcomes worth a report; default: failure, interrupted, missed, overdue, recovered.",
+        ["failure", "recovered"],
     )
-    attach_log: Annotated[int, Field(ge=0, le=100_000)] | None = item("How many of the log's last lines to attach.", 200)
-    level: Literal["info", "warning", "error"] | None = item("The least severity of log lines that are shown.")
-    digest: Annotated[str, AfterValidator(_check_digest), Field(json_schema_extra={"pattern": _DIGEST_PATTERN})] | None = (
-        item("Collect into one mail: `none`, `hourly`, `daily 07:00`, `weekly mon 07:00`.", "daily 07:00")
+    attach_log: Annotated[int, Field(ge=0, le=100_000)] | None = item(
+        "How many of the last lines to attach.", 200
+    )
+    level: Literal["info", "warning", "error"] | None = item(
+        "The least severity of log lines that are shown."
+    )
+    digest: Digest | None = item(
+        "Collect into one mail: `none`, `hourly`, `daily 07:00`, `weekly mon 07:00`.", "daily 07:00"
     )
     repeat: PositiveDuration | None = item("Not again for the same failure within this time.", "24h")
     after: Annotated[int, Field(ge=1, le=1000)] | None = item("Only after this many failures in a row.", 1)

@@ -71,8 +71,11 @@ def command_faults(spec: Mapping[str, Any]) -> Iterator[Fault]:
     by_variable = {parameter_variable(name): declared for name, declared in parameters.items()}
     known = {*FIXED_NAMES, *RUN_NAMES, *environment, *by_variable}
     probe = (spec.get("automatic") or {}).get("probe") or {}
-    places = ((("spec", "command"), spec.get("command")), (("spec", "automatic", "probe", "command"), probe.get("command")))
-    for path, words in places:
+    own = ("spec", "command")
+    for path, words in (
+        (own, spec.get("command")),
+        (("spec", "automatic", "probe", "command"), probe.get("command")),
+    ):
         for index, name, closed in references(words or ()):
             if fault := _reference_fault(name, closed, known, secrets, spec):
                 yield Fault("E120", *fault, (*path, index))
@@ -90,9 +93,15 @@ def _reference_fault(
     if not closed:
         return f"`$({name[:40]}` is never closed", literal
     if not is_variable(name):
-        return f"`$({name[:40]})` does not name a variable", f"there is no shell here: use `script`; {literal}"
+        return (
+            f"`$({name[:40]})` does not name a variable",
+            f"there is no shell here: use `script`; {literal}",
+        )
     if name in secrets:
-        return f"`$({name})` would put a secret on the command line", "read it from the environment in the command"
+        return (
+            f"`$({name})` would put a secret on the command line",
+            "read it from the environment in the command",
+        )
     if name in known or (spec.get("scope") == "domain" and not name.startswith("RECONCILE_")):
         return None
     near = did_you_mean(name, known)

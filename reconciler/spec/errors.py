@@ -26,7 +26,7 @@ _TYPE_NAMES: Final = {
 }
 _FORMS: Final = {
     "RunRequest.targets": "`job`, `job@domain` or `job@*`",
-    "Administrator.identities": "`password:`, `token:`, `proxy:`, `unix:` or `signer:` and a name, such as `unix:alice`",
+    "Administrator.identities": "`password:`, `token:`, `proxy:`, `unix:` or `signer:` and a name: `unix:alice`",
     "Installation.mail.smtp": "`smtp://host:port` or `smtps://host:port`; user and password stand elsewhere",
     "Installation.hosts": "the name of a machine, such as `mail1.example.net`",
     "Job.user": "the name of a user",
@@ -75,7 +75,11 @@ def _missing(model: type[Model], field: tuple[str | int, ...], document: Any) ->
     declared = _fields_at(model, parent)
     unknown = [key for key in given if key not in declared] if isinstance(given, dict) else []
     close = suggest(str(field[-1]), unknown) if unknown else ""
-    help = close.replace("did you mean", "is it meant by") if close.startswith("did you") else f"add `{field[-1]}`"
+    help = (
+        close.replace("did you mean", "is it meant by")
+        if close.startswith("did you")
+        else f"add `{field[-1]}`"
+    )
     where = f" in {_name(parent)}" if parent else ""
     return Fault("E105", f"`{field[-1]}` is missing{where}", help, parent)
 
@@ -96,7 +100,8 @@ def _unknown_field(model: type[Model], field: tuple[str | int, ...], document: A
 
 def _elsewhere(model: type[Model], name: str, parent: tuple[str | int, ...]) -> str:
     """A field that exists one level up or down was only put into the wrong mapping."""
-    for place in ((), ("spec",), ("metadata",), ("spec", "planning"), ("spec", "schedule"), ("spec", "planning", "schedule")):
+    planning = ("spec", "planning")
+    for place in ((), ("spec",), ("metadata",), planning, ("spec", "schedule"), (*planning, "schedule")):
         if place != parent and name in _fields_at(model, place):
             return f"`{name}` belongs in `{'.'.join(place)}`" if place else f"`{name}` belongs at the top"
     return ""
@@ -106,13 +111,17 @@ def _no_choice(model: type[Model], field: tuple[str | int, ...], given: Any) -> 
     choices = [str(choice) for choice in _choices_at(model, field)]
     if not isinstance(given, str):
         quoted = f'write "{_plain(given)}" in quotes, if that is meant; ' if _plain(given) in choices else ""
-        return Fault("E103", f"{_shown(given)} is not possible for {_name(field)}", quoted + _listed(choices), field)
+        return Fault(
+            "E103", f"{_shown(given)} is not possible for {_name(field)}", quoted + _listed(choices), field
+        )
     help = suggest(given, choices)
     if field[-2:-1] == ("days",) and given[:3].lower() in choices:
         return Fault("E103", f"{_shown(given)} is not a day", f"write `{given[:3].lower()}`", field)
     if given.upper().removeprefix("SIG") in choices:
         help = f"write `{given.upper().removeprefix('SIG')}`"
-    return Fault("E103", f"{_shown(given)} is not possible for {_name(field)}", help or _listed(choices), field)
+    return Fault(
+        "E103", f"{_shown(given)} is not possible for {_name(field)}", help or _listed(choices), field
+    )
 
 
 def _listed(choices: list[str]) -> str:
@@ -124,7 +133,12 @@ def _wrong_type(kind: str, field: tuple[str | int, ...], given: Any) -> Fault:
     help = ""
     if kind == "string_type" and not isinstance(given, dict | list):
         help = "write it in quotes"
-        if isinstance(given, int | float) and not isinstance(given, bool) and field and _is_duration(field[-1]):
+        if (
+            isinstance(given, int | float)
+            and not isinstance(given, bool)
+            and field
+            and _is_duration(field[-1])
+        ):
             help = f"write a unit, such as `{given}s`, `{given}m` or `{given}h`"
     elif kind == "list_type" and isinstance(given, str):
         help = "write `[one, two]`, or each item on its own line after `- `"
@@ -136,9 +150,19 @@ def _wrong_type(kind: str, field: tuple[str | int, ...], given: Any) -> Fault:
     return Fault("E104", f"{item} must be {wanted}, not {_type_name(given)}", help, field)
 
 
-_DURATIONS: Final = frozenset(
-    "every jitter startingDeadline timeout stopGrace delay maxDelay minInterval startWithin successEvery repeat age "
-    "cpuTime expiresAfter min max".split()
+_DURATIONS: Final = (
+    *(
+        "every",
+        "jitter",
+        "startingDeadline",
+        "timeout",
+        "stopGrace",
+        "delay",
+        "maxDelay",
+        "minInterval",
+        "startWithin",
+    ),
+    *("successEvery", "repeat", "age", "cpuTime", "expiresAfter", "min", "max"),
 )
 
 
@@ -158,7 +182,9 @@ def _range_message(kind: str, context: Mapping[str, Any], field: tuple[str | int
         case "too_short":
             return f"{name} needs at least {context['min_length']} item{'s' if context['min_length'] > 1 else ''}"
         case "too_long":
-            return f"{name} has {context['actual_length']} items; at most {context['max_length']} are possible"
+            return (
+                f"{name} has {context['actual_length']} items; at most {context['max_length']} are possible"
+            )
         case "string_too_short":
             return f"{name} is empty"
         case "string_too_long":

@@ -21,7 +21,7 @@ MAX_DURATION_SECONDS: Final = 100 * 366 * 86400.0
 def bad(code: str, message: str, help: str = "", at: tuple[str | int, ...] = ()) -> PydanticCustomError:
     """Make the error that a validator raises: code, message, help, and where below the validated value."""
     context = {"message": message, "help": help, "at": list(at)}
-    return PydanticCustomError(code, "{message}", context)  # type: ignore[arg-type]
+    return PydanticCustomError(code, "{message}", context)
 
 
 def field_title(name: str, _: Any) -> str:
@@ -66,7 +66,7 @@ _LABEL_PATTERN: Final = r"^([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?)?$"
 _LABEL: Final = re.compile(_LABEL_PATTERN[1:-1], re.ASCII)
 _LABEL_KEY_PATTERN: Final = r"^[A-Za-z0-9]([-A-Za-z0-9._/]*[A-Za-z0-9])?$"
 _LABEL_KEY: Final = re.compile(_LABEL_KEY_PATTERN[1:-1], re.ASCII)
-_SECRET_PATTERN: Final = r"^[A-Za-z0-9_][-A-Za-z0-9._@]*$"
+_SECRET_PATTERN: Final = r"^[A-Za-z0-9_][-A-Za-z0-9._@]*$"  # noqa: S105
 _SECRET: Final = re.compile(_SECRET_PATTERN[1:-1], re.ASCII)
 
 
@@ -100,14 +100,18 @@ def _check_label(value: str) -> str:
 
 def _check_label_key(key: str) -> str:
     if len(key) > 128 or not _LABEL_KEY.fullmatch(key):
-        help = "at most 128 letters, digits, `-`, `_`, `.` and `/`, beginning and ending with a letter or digit"
+        help = (
+            "at most 128 letters, digits, `-`, `_`, `.` and `/`, beginning and ending with a letter or digit"
+        )
         raise bad("E113", f"`{key}` cannot be the name of a label", help)
     return key
 
 
 def _check_variable(name: str) -> str:
     if not is_variable(name):
-        raise bad("E122", f"`{name}` cannot be the name of a variable", "letters, digits and `_`, no digit first")
+        raise bad(
+            "E122", f"`{name}` cannot be the name of a variable", "letters, digits and `_`, no digit first"
+        )
     if name.startswith("RECONCILE_"):
         raise bad("E122", f"`{name}` is set by the reconciler itself", "choose a name without `RECONCILE_`")
     return name
@@ -115,7 +119,8 @@ def _check_variable(name: str) -> str:
 
 def _check_secret(name: str) -> str:
     if len(name) > 255 or not _SECRET.fullmatch(name):
-        raise bad("E122", f"`{name}` cannot be the name of a secret", "write the name of a file in the secrets directory")
+        help = "write the name of a file in the secrets directory"
+        raise bad("E122", f"`{name}` cannot be the name of a secret", help)
     return name
 
 
@@ -153,7 +158,9 @@ def _check_duration(text: str) -> str:
     except ValueError as error:
         raise bad("E116", *_split_help(str(error))) from None
     if not _DURATION.fullmatch(text):
-        raise bad("E116", f"`{text}` is not a duration", "write numbers with w, d, h, m or s, such as `1h30m`")
+        raise bad(
+            "E116", f"`{text}` is not a duration", "write numbers with w, d, h, m or s, such as `1h30m`"
+        )
     if seconds > MAX_DURATION_SECONDS:
         raise bad("E114", f"`{text}` is longer than a hundred years")
     return text
@@ -184,7 +191,9 @@ def _split_help(message: str) -> tuple[str, str]:
 
 def _check_time(text: str) -> str:
     if not _TIME.fullmatch(text):
-        raise bad("E116", f"`{text}` is not a time of the day", 'write hours and minutes in quotes, such as "02:30"')
+        raise bad(
+            "E116", f"`{text}` is not a time of the day", 'write hours and minutes in quotes, such as "02:30"'
+        )
     return text
 
 
@@ -238,7 +247,9 @@ def _check_absolute(path: str) -> str:
 def _check_beside(path: str) -> str:
     parts = path.split("/")
     if path.startswith("/") or ".." in parts or "" in parts or "\x00" in path:
-        raise bad("E124", f"`{path}` leaves the folder of the document", "name a file beside the document, or below")
+        raise bad(
+            "E124", f"`{path}` leaves the folder of the document", "name a file beside the document, or below"
+        )
     return path
 
 

@@ -5,47 +5,21 @@ The unit of rejection is the file: when anything in it is wrong, it gives no obj
 
 from __future__ import annotations
 
-import fnmatch
-import json
 from collections.abc import Callable, Iterator
-from hashlib import sha256
 from typing import Any, Final
 
 from reconciler.core.diagnostics import Diagnostic, suggest
-from reconciler.spec.objects import API_VERSION, DOMAIN_KINDS, Identity, LoadedFile, SpecObject
+from reconciler.spec.objects import API_VERSION, DOMAIN_KINDS, Identity, LoadedFile, SpecObject, digest_of
 from reconciler.spec.reader import Document, Loc, Mark, Problem, Span, Stream, read_stream
-
-_IGNORED: Final = (".*", "*~", "*.tmp", "*.sw?", "4913")
 
 ReadBeside = Callable[[str], bytes | None]
 """Reads a file by its path relative to the folder of the document; None when it is not there."""
 
 
-def is_ignored(name: str) -> bool:
-    """Whether a file or folder of this name is none of ours: editors' leftovers, dotfiles."""
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in _IGNORED)
-
-
-def is_document(name: str) -> bool:
-    """Whether a file of this name holds documents."""
-    return name.endswith((".yaml", ".yml")) and not is_ignored(name)
-
-
-def area_of(path: str) -> str | None:
-    """Say whose area a path (relative to the source, with or without `jobs.d/`) lies in.
-
-    None is the system area; a name is that domain's; "" is the folder `domains` itself, where no document may stand.
-    """
-    parts = path.split("/")
-    if parts[0] == "jobs.d":
-        parts = parts[1:]
-    if parts[0] != "domains" or len(parts) == 1:
-        return None
-    return parts[1] if len(parts) > 2 else ""
-
-
-def load_file(path: str, text: bytes, area: str | None = None, *, read_beside: ReadBeside | None = None) -> LoadedFile:
-    """Load one file; `area` is the domain whose folder it stands in (see `area_of`), None in the system area."""
+def load_file(
+    path: str, text: bytes, area: str | None = None, *, read_beside: ReadBeside | None = None
+) -> LoadedFile:
+    """Load one file of the system area, or (`area`, see `ports.source.area_of`) of a domain's folder."""
     stream = read_stream(text)
     if not stream.problems:
         objects: list[SpecObject] = []
@@ -91,8 +65,7 @@ def _check(
         faults += _take_in_ics(body["spec"], read_beside)
     if faults:
         return faults  # type: ignore[return-value]
-    canonical = json.dumps([kind.name, body], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    digest = sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+    digest = digest_of([kind.name, body])
     return SpecObject(kind.name, area or "", body["metadata"]["name"], path, document.line + 1, digest, body)
 
 
@@ -101,7 +74,14 @@ def _take_in_ics(spec: dict[str, Any], read_beside: ReadBeside | None) -> list[F
     name = spec["ics"]
     data = read_beside(name) if read_beside else None
     if data is None:
-        return [("E124", f"the calendar file `{name}` cannot be read", "put it beside the document", ("spec", "ics"))]
+        return [
+            (
+                "E124",
+                f"the calendar file `{name}` cannot be read",
+                "put it beside the document",
+                ("spec", "ics"),
+            )
+        ]
     try:
         spec["icsText"] = data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -136,7 +116,8 @@ def _header_faults(value: Any, area: str | None) -> Iterator[Fault]:
     if version is None:
         yield ("E112", "`apiVersion` is missing", f"add `apiVersion: {API_VERSION}`", ())
     elif version != API_VERSION:
-        yield ("E112", f"`{str(version)[:80]}` is not a version that we know", f"write `{API_VERSION}`", ("apiVersion",))
+        message = f"`{str(version)[:80]}` is not a version that we know"
+        yield ("E112", message, f"write `{API_VERSION}`", ("apiVersion",))
     if kind is None:
         yield ("E112", "`kind` is missing", "add one of " + ", ".join(kinds()), ())
     elif not isinstance(kind, str) or kind not in kinds():

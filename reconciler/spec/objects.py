@@ -79,7 +79,9 @@ class LoadedFile:
     """Whom a rejected file speaks of, as far as it can be told."""
 
 
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
+
 def digest_of(value: Any) -> str:
     """The sha256 of a value's canonical JSON: the same for the same content, in whatever order it was written."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(_canonical(value).encode("utf-8", "surrogatepass")).hexdigest()

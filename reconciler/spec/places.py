@@ -43,6 +43,8 @@ def locate(diagnostic: Diagnostic, text: bytes) -> Diagnostic:
     for document in read_stream(text, places=True).documents:
         if document.line + 1 == diagnostic.line:
             span = span_of(document.marks or {}, diagnostic.field, on_key=False)
-            found = diagnostic_at(diagnostic.path, diagnostic.code, diagnostic.message, diagnostic.help, span, lines)
+            found = diagnostic_at(
+                diagnostic.path, diagnostic.code, diagnostic.message, diagnostic.help, span, lines
+            )
             return replace(found, severity=diagnostic.severity, field=diagnostic.field)
     return diagnostic

@@ -81,14 +81,29 @@ def read_stream(data: bytes, *, places: bool = False, pure: bool = False) -> Str
     except _Broken:
         pass
     except failures as error:
+        if not pure and len(data) <= _MAX_PURE_BYTES and str(getattr(error, "problem", "")) in _ONLY_OLD_PARSER:
+            return read_stream(data, places=places, pure=True)
         builder.stream.problems.append(explain_syntax(error, data))
     return builder.stream
+
+
+_ONLY_OLD_PARSER: Final = ("found unexpected ':'", "found incompatible YAML document")
+"""What the C parser, which knows YAML 1.1, refuses in valid YAML 1.2, such as `{at: 10:30}`: the pure one decides."""
+_MAX_PURE_BYTES: Final = 256 << 10
 
 
 def _open(data: bytes, pure: bool) -> tuple[Callable[[], Any], tuple[type[Exception], ...]]:
     from ruamel.yaml.error import YAMLError
 
-    failures = (YAMLError, UnicodeError, ValueError, IndexError, AttributeError, AssertionError, RecursionError)
+    failures = (
+        YAMLError,
+        UnicodeError,
+        ValueError,
+        IndexError,
+        AttributeError,
+        AssertionError,
+        RecursionError,
+    )
     if not pure:
         try:
             from _ruamel_yaml import CParser
@@ -195,7 +210,9 @@ class _Builder:
             try:
                 value = _plain(value)
             except OverflowError:
-                self._problem(event, "E114", f"`{value[:40]}` is not a number that can be used", "write it in quotes")
+                self._problem(
+                    event, "E114", f"`{value[:40]}` is not a number that can be used", "write it in quotes"
+                )
         elif event.tag is not None and event.tag != "!":
             self._tag(event)
         if event.anchor is not None:
@@ -204,7 +221,9 @@ class _Builder:
 
     def _tag(self, event: Any) -> None:
         tag = str(event.tag)[:80].replace("tag:yaml.org,2002:", "!!")
-        self._problem(event, "E110", f"the tag `{tag}` is not used here", "write the plain value, in quotes if need be")
+        self._problem(
+            event, "E110", f"the tag `{tag}` is not used here", "write the plain value, in quotes if need be"
+        )
 
     def _open(self, container: Any, event: Any) -> None:
         if event.tag is not None and event.tag != "!":
@@ -239,7 +258,9 @@ class _Builder:
         name = str(event.anchor)[:80]
         if event.anchor not in self._anchors:
             help = f'write it in quotes if it is text: "*{name}"'
-            self._problem(event, "E101", f"`*{name}` refers to an anchor that this document does not have", help)
+            self._problem(
+                event, "E101", f"`*{name}` refers to an anchor that this document does not have", help
+            )
             known: tuple[Any, int, int] | None = ("", 1, 0)
         else:
             known = self._anchors[event.anchor]
@@ -257,7 +278,9 @@ class _Builder:
     def _add(self, value: Any, event: Any, size: int, height: int, span: Span | None = None) -> None:
         self._count += size
         if self._count > MAX_VALUES:
-            self._problem(event, "E109", f"more than {MAX_VALUES:,} values after aliases are expanded", fatal=True)
+            self._problem(
+                event, "E109", f"more than {MAX_VALUES:,} values after aliases are expanded", fatal=True
+            )
         if not self._frames:
             self._document.value = value
             if self._document.marks is not None:
@@ -294,7 +317,9 @@ class _Builder:
         if type(key) is not str:
             text = getattr(event, "value", "*" + str(getattr(event, "anchor", "")))[:80]
             help = f'write "{text}"' if text else "every key is a word"
-            self._problem(event, "E110", f"the key `{text}` is not text", help, fatal=type(key) in (dict, list))
+            self._problem(
+                event, "E110", f"the key `{text}` is not text", help, fatal=type(key) in (dict, list)
+            )
             key = str(key)
         elif key == "<<" and not getattr(event, "style", ""):
             help = "write the fields out, or use an alias for a whole value: `environment: *common`"

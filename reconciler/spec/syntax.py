@@ -43,7 +43,9 @@ def unreadable(data: bytes) -> Problem | None:
         line = data.count(b"\n", 0, directive.start())
         shown = directive.group()[:40].decode("utf-8", "replace")
         span = Span(line, 0, line, len(shown))
-        return Problem("E110", f"the directive `{shown}` is not used here", "remove it, or quote the text", span)
+        return Problem(
+            "E110", f"the directive `{shown}` is not used here", "remove it, or quote the text", span
+        )
     return None
 
 
@@ -72,15 +74,27 @@ def _position(text: str, index: int) -> tuple[int, int]:
 
 
 _PLAIN_WORDS: Final = (
-    ("mapping values are not allowed", "a `:` where no value can begin", "a value that contains `: ` needs quotes"),
+    (
+        "mapping values are not allowed",
+        "a `:` where no value can begin",
+        "a value that contains `: ` needs quotes",
+    ),
     ("did not find expected key", "no key where one is expected", "check the indentation and the quotes"),
     ("could not find expected ':'", "a line without `:`", "write `key: value`, or indent it below its key"),
     ("did not find expected '-' indicator", "no `-` where the list goes on", "check the indentation"),
     ("unexpected end of stream", "a quote is opened and never closed", "add the closing quote"),
     ("did not find expected ',' or ']'", "a `[` is opened and not closed properly", "add `,` or `]`"),
     ("did not find expected ',' or '}'", "a `{` is opened and not closed properly", "add `,` or `}`"),
-    ("found unknown escape character", "an unknown `\\` escape in double quotes", "double the `\\`, or use single quotes"),
-    ("block sequence entries are not allowed", "a `-` where no list can begin", "put the list on its own lines"),
+    (
+        "found unknown escape character",
+        "an unknown escape in double quotes",
+        "double the `\\`, or use single quotes",
+    ),
+    (
+        "block sequence entries are not allowed",
+        "a `-` where no list can begin",
+        "put the list on its own lines",
+    ),
     ("found a tab character", "a tab", "indent with spaces"),
     ("expected <document start>", "text after the end of the document", "check the indentation"),
     ("did not find expected <document start>", "text after the document", "check the indentation"),
@@ -102,10 +116,11 @@ def explain_syntax(error: Exception, data: bytes) -> Problem:
         rest = lines[line][column:]
     span = Span(line, column, line, column + max(1, len(rest.rstrip())))
     if rest[:1] == "\t" or (rest and lines[line][:column].isspace() and "\t" in lines[line][:column]):
-        return Problem("E101", "a tab cannot be used for indentation", "indent with spaces", span._replace(end_column=column + 1))
+        return Problem("E101", "a tab cannot be used for indentation", "indent with spaces", _one(span))
     if rest[:1] in ("@", "`", "%", "*", "&", "!", "|", ">"):
         value = rest.split(" #")[0].rstrip().replace("\\", "\\\\").replace('"', '\\"')
-        return Problem("E101", f"a value cannot begin with `{rest[0]}` without quotes", f'quote it: "{value[:80]}"', span)
+        message = f"a value cannot begin with `{rest[0]}` without quotes"
+        return Problem("E101", message, f'quote it: "{value[:80]}"', span)
     for part, message, help in _PLAIN_WORDS:
         if part in reason:
             return Problem("E101", f"not YAML: {message}", help, _opened(error, part, lines) or _one(span))

@@ -41,7 +41,9 @@ class AdministratorSpec(Model):
         if self.role == "domain" and self.domains is None:
             raise bad("E105", "`role: domain` needs `domains`", "add `domains`", ("role",))
         if self.role == "system" and self.domains is not None:
-            raise bad("E115", "`role: system` sees everything; `domains` says otherwise", "remove one", ("domains",))
+            raise bad(
+                "E115", "`role: system` sees everything; `domains` says otherwise", "remove one", ("domains",)
+            )
         return self
 
 

@@ -15,8 +15,12 @@ class DomainSpec(Model):
     """What is particular to this domain."""
 
     description: Description | None = item("For people.", "ACME")
-    time_zone: TimeZone | None = item("The zone of its schedules; default: the Installation's.", "Europe/Paris")
-    environment: Environment | None = item("Variables of its runs; they win over the Job's.", {"LDAP_HOST": "ldap.acme.example"})
+    time_zone: TimeZone | None = item(
+        "The zone of its schedules; default: the Installation's.", "Europe/Paris"
+    )
+    environment: Environment | None = item(
+        "Variables of its runs; they win over the Job's.", {"LDAP_HOST": "ldap.acme.example"}
+    )
     report: Report | None = item("Who hears about outcomes of its runs.", {"recipients": ["it@acme.example"]})
 
 

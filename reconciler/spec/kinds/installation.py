@@ -9,7 +9,18 @@ from pydantic import ConfigDict, Field, field_validator
 
 from reconciler.spec.blocks import Metadata, Report
 from reconciler.spec.checks import annotation_faults
-from reconciler.spec.fields import Address, Model, PositiveDuration, Secret, Size, TimeZone, UserName, bad, item, needed
+from reconciler.spec.fields import (
+    Address,
+    Model,
+    PositiveDuration,
+    Secret,
+    Size,
+    TimeZone,
+    UserName,
+    bad,
+    item,
+    needed,
+)
 from reconciler.spec.kinds import Body, Fault, Kind
 
 
@@ -40,7 +51,9 @@ class Retention(Model):
 class Prune(Model):
     """How much may go away without being approved."""
 
-    max_targets: Annotated[int, Field(ge=0)] = item("More than this many targets at once are held.", default=10)
+    max_targets: Annotated[int, Field(ge=0)] = item(
+        "More than this many targets at once are held.", default=10
+    )
 
 
 class Mail(Model):
@@ -55,20 +68,29 @@ class Mail(Model):
     password_secret: Secret | None = item("Name of the secret with the password.", "smtp")
 
 
+Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?$", max_length=253)]
+
+
 class InstallationSpec(Model):
     """What holds for all jobs and domains."""
 
     time_zone: TimeZone = item("The zone of schedules that name none.", default="UTC")
-    hosts: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?$", max_length=253)]] | None = item(
-        "The only machines that serve or apply this; elsewhere they refuse.", ["mail1.example.net"], min_length=1
+    hosts: list[Host] | None = item(
+        "The only machines that serve or apply this; elsewhere they refuse.",
+        ["mail1.example.net"],
+        min_length=1,
     )
     max_parallel: Annotated[int, Field(ge=1, le=100_000)] = item("Runs at once on this machine.", default=16)
-    max_parallel_per_domain: Annotated[int, Field(ge=1, le=100_000)] | None = item("Runs at once of one domain.", 4)
+    max_parallel_per_domain: Annotated[int, Field(ge=1, le=100_000)] | None = item(
+        "Runs at once of one domain; default: no limit.", 4
+    )
     user: UserName | None = item("Default user of jobs when the reconciler is root.", "nobody")
     retention: Retention | None = item("How much history is kept.", {"runs": 100})
     prune: Prune | None = item("How much may go away without being approved.", {"maxTargets": 10})
     report: Report | None = item("Who hears about outcomes.", {"recipients": ["ops@example.org"]})
-    mail: Mail | None = item("How reports are sent.", {"smtp": "smtp://localhost:25", "from": "ops@example.org"})
+    mail: Mail | None = item(
+        "How reports are sent.", {"smtp": "smtp://localhost:25", "from": "ops@example.org"}
+    )
 
 
 class Installation(Model):

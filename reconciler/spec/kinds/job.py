@@ -52,7 +52,9 @@ class Limits(Model):
 class Parameter(Model):
     """One parameter that a request may give; the run finds it in RECONCILE_PARAM_<NAME>."""
 
-    type: Literal["boolean", "integer", "number", "string"] = item("The type of its values.", default="string")
+    type: Literal["boolean", "integer", "number", "string"] = item(
+        "The type of its values.", default="string"
+    )
     default: JsonValue = item("The value where a request gives none.", False)
     description: Description | None = item("What it does, for those who are asked.", "Import everything")
     enum: list[JsonValue] | None = item("The only values allowed.", ["fast", "full"], min_length=1)
@@ -68,7 +70,9 @@ class Parameter(Model):
             try:
                 re.compile(self.pattern)
             except (re.error, RecursionError, OverflowError) as error:
-                raise bad("E123", f"`pattern` is not a regular expression: {error}", "", ("pattern",)) from None
+                raise bad(
+                    "E123", f"`pattern` is not a regular expression: {error}", "", ("pattern",)
+                ) from None
         declared = self.model_dump(exclude_none=True, exclude={"default"})
         for index, value in enumerate(self.enum or ()):
             if fault := parameter_value_fault({"type": self.type}, value):
@@ -94,7 +98,8 @@ class Window(Model):
     @model_validator(mode="after")
     def _not_empty(self) -> Window:
         if self.from_ == self.to:
-            raise bad("E115", "the window is empty: `from` and `to` are the same", "remove it for the whole day", ("to",))
+            help = "remove it for the whole day"
+            raise bad("E115", "the window is empty: `from` and `to` are the same", help, ("to",))
         return self
 
 
@@ -105,11 +110,15 @@ class Automatic(Model):
     """The job's own criteria; any one of them starts it."""
 
     model_config = ConfigDict(
-        json_schema_extra={"anyOf": [{"required": [name]} for name in ("every", "onChange", "after", "probe")]}
+        json_schema_extra={
+            "anyOf": [{"required": [name]} for name in ("every", "onChange", "after", "probe")]
+        }
     )
 
     every: PositiveDuration | None = item("This long since the last run's start.", "4h")
-    on_change: list[AbsolutePath] | None = item("Files changed; `*`, `?`, `**`.", ["/etc/ldap/**"], min_length=1)
+    on_change: list[AbsolutePath] | None = item(
+        "Files changed; `*`, `?`, `**`.", ["/etc/ldap/**"], min_length=1
+    )
     after: list[Name] | None = item("That job ended in success or warning.", ["domain-sync"], min_length=1)
     probe: Probe | None = item("A command that says whether there is something to do.")
     window: Window | None = item("Only then; a criterion met outside is held until it opens.")
@@ -126,7 +135,9 @@ class Retry(Model):
 
     attempts: Annotated[int, Field(ge=1, le=100)] = needed("Attempts in all, the first included.", 3)
     delay: Duration = item("Before the second attempt.", "30s", default="30s")
-    backoff: Annotated[float, Field(ge=1, le=100)] = item("Each further delay is this many times longer.", 2, default=2.0)
+    backoff: Annotated[float, Field(ge=1, le=100)] = item(
+        "Each further delay is this many times longer.", 2, default=2.0
+    )
     max_delay: Duration = item("The longest delay.", "10m", default="10m")
     exit_codes: list[ExitCode] | None = item("Only for these exit codes; default: all.", [75])
     states: list[Literal["failure", "interrupted"]] | None = item(
@@ -200,24 +211,34 @@ class JobSpec(Model):
         }
     )
 
-    description: Description | None = item("For people; edited here and nowhere else.", "Import users and groups")
+    description: Description | None = item(
+        "For people; edited here and nowhere else.", "Import users and groups"
+    )
     scope: Literal["installation", "domain"] = item(
         "`installation`: one run; `domain`: one independent run per domain.", default="installation"
     )
     domains: DomainSelector | None = item("For `scope: domain`: which; default: every Domain, new ones too.")
-    command: Command | None = item("The command, word by word, without a shell; `$(NAME)` from the environment.", ["true"])
+    command: Command | None = item(
+        "The command, word by word, without a shell; `$(NAME)` from the environment.", ["true"]
+    )
     script: Annotated[Text, Field(min_length=1, max_length=120_000)] | None = item(
         "Instead of `command`: a script, run by `shell`.", "echo done"
     )
-    shell: Command | None = item("What runs the script (before `-c SCRIPT`); default: /bin/sh -eu.", ["/bin/bash", "-eu"])
+    shell: Command | None = item(
+        "What runs the script (before `-c SCRIPT`); default: /bin/sh -eu.", ["/bin/bash", "-eu"]
+    )
     environment: Environment | None = item("Variables; a Domain's win over them.", {"LOG_LEVEL": "info"})
-    secrets: dict[Variable, Secret] | None = item("Variables from files in the secrets directory.", {"PW": "ldap-password"})
+    secrets: dict[Variable, Secret] | None = item(
+        "Variables from files in the secrets directory.", {"PW": "ldap-password"}
+    )
     user: UserName | None = item("Whom it runs as; default: the Installation's.", "svc-ldap")
     group: UserName | None = item("Its group; default: the user's.", "ldap")
     working_directory: AbsolutePath | None = item("Where it runs; default: the user's home.", "/srv")
     umask: Umask | None = item("Its umask; default: 022.", "027")
     limits: Limits | None = item("Bounds on what one run may use.", {"memory": "512MiB"})
-    parameters: dict[ParameterName, Parameter] | None = item("What a request may give.", {"full": {"type": "boolean"}})
+    parameters: dict[ParameterName, Parameter] | None = item(
+        "What a request may give.", {"full": {"type": "boolean"}}
+    )
     automatic: Automatic | None = item("The job's own criteria; any one of them starts it.", {"every": "4h"})
     planning: PlanningBlock | None = item("Where no Planning says otherwise.", {"mode": "automatic"})
     min_interval: PositiveDuration = item("The shortest interval that a domain area may plan.", default="1m")
@@ -226,9 +247,12 @@ class JobSpec(Model):
     stop_grace: Duration = item("How long it may take to stop before it is killed.", default="10s")
     retry: Retry | None = item("Further attempts of a run that failed; default: none.", {"attempts": 3})
     concurrency: Literal["skip", "queue", "replace", "allow"] = item(
-        "When the last run is not over: `skip`, `queue` (at most one waits), `replace`, `allow`.", default="skip"
+        "When the last run is not over: `skip`, `queue` (at most one waits), `replace`, `allow`.",
+        default="skip",
     )
-    locks: list[Name] | None = item("Each held by at most one run at a time, whatever started it.", ["database"])
+    locks: list[Name] | None = item(
+        "Each held by at most one run at a time, whatever started it.", ["database"]
+    )
     warnings: Warnings | None = item("What makes a success a warning.", {"exitCodes": [3]})
     expect: Expect | None = item("What is normal.", {"successEvery": "26h"})
     executor: Executor | None = item("Where runs are executed; default: here.", {"name": "local"})
@@ -242,7 +266,9 @@ class JobSpec(Model):
         if self.command is None and self.script is None:
             raise bad("E105", "the job does not say what runs", "add `command` or `script`")
         if self.shell is not None and self.script is None:
-            raise bad("E115", "`shell` is for `script`", "remove it, or put the shell into `command`", ("shell",))
+            raise bad(
+                "E115", "`shell` is for `script`", "remove it, or put the shell into `command`", ("shell",)
+            )
         if self.domains is not None and self.scope != "domain":
             raise bad("E115", "`domains` needs `scope: domain`", "add `scope: domain`", ("domains",))
         for name in self.secrets or ():
@@ -269,7 +295,9 @@ def _check(body: Body) -> Iterator[Fault]:
         yield from schedule_faults(planning["schedule"], ("spec", "planning", "schedule"))
     if planning.get("mode") == "automatic" and "automatic" not in spec:
         help = "add `automatic` criteria, or choose another mode"
-        yield Fault("E208", "`mode: automatic`, but the job has no criteria", help, ("spec", "planning", "mode"))
+        yield Fault(
+            "E208", "`mode: automatic`, but the job has no criteria", help, ("spec", "planning", "mode")
+        )
 
 
 KIND = Kind("Job", Job, _check)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from pydantic import ConfigDict
+
 from reconciler.spec.blocks import PLANNING_RULES, DomainSelector, Metadata, PlanningBlock, Report
 from reconciler.spec.checks import annotation_faults, domain_report_faults, schedule_faults
 from reconciler.spec.fields import Model, Name, item, needed
@@ -14,7 +16,7 @@ from reconciler.spec.kinds import Body, Fault, Kind
 class PlanningSpec(PlanningBlock):
     """When a job runs, for some or all of its targets."""
 
-    model_config = {"json_schema_extra": PLANNING_RULES}
+    model_config = ConfigDict(json_schema_extra=PLANNING_RULES)
 
     job: Name | None = item("Which job; default: the document's name.", "ldap-import")
     domains: DomainSelector | None = item("Which of the job's domains; default: all. Not in a domain area.")

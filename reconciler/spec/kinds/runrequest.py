@@ -21,7 +21,10 @@ class RunRequestSpec(Model):
     """What to run now, and until when this holds."""
 
     targets: list[Target] = needed(
-        "What to run: `job`, `job@domain`, `job@*`.", ["ldap-import@acme.example", "quota@*"], min_length=1, max_length=1000
+        "What to run: `job`, `job@domain`, `job@*`.",
+        ["ldap-import@acme.example", "quota@*"],
+        min_length=1,
+        max_length=1000,
     )
     requested_at: Instant = needed("When it was asked for (RFC 3339).", "2026-11-22T10:30:00Z")
     parameters: dict[str, JsonValue] | None = item("Values for the job's parameters.", {"full": True})
@@ -35,14 +38,18 @@ class RunRequest(Model):
     api_version: Literal["reconciler/v1"] = needed("The version of this form.")
     kind: Literal["RunRequest"] = needed("The kind of document.")
     metadata: Metadata = needed("The token.", {"name": "20261122t103000z-ldap-import-7f3a"})
-    spec: RunRequestSpec = needed("What to run.", {"targets": ["backup"], "requestedAt": "2026-11-22T10:30:00Z"})
+    spec: RunRequestSpec = needed(
+        "What to run.", {"targets": ["backup"], "requestedAt": "2026-11-22T10:30:00Z"}
+    )
 
 
 def _check(body: Body) -> Iterator[Fault]:
     yield from annotation_faults(body, "RunRequest")
     for name, value in (body["spec"].get("parameters") or {}).items():
         if isinstance(value, dict | list):
-            yield Fault("E123", f"the parameter `{name}` is not a single value", "", ("spec", "parameters", name))
+            yield Fault(
+                "E123", f"the parameter `{name}` is not a single value", "", ("spec", "parameters", name)
+            )
 
 
 def _check_in_domain(body: Body, domain: str) -> Iterator[Fault]:

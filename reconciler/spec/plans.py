@@ -1,0 +1,412 @@
+"""One job to its targets: which domains, which planning counts for each, and the plan that they share.
+
+Works on the plain bodies of validated documents. Targets that resolve alike share one Plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from reconciler.core.model import (
+    AddedReport,
+    Concurrency,
+    Criteria,
+    Expect,
+    Mode,
+    Pause,
+    Plan,
+    Probe,
+    Report,
+    Retention,
+    Retry,
+    State,
+    TargetId,
+    Warnings,
+    Window,
+)
+from reconciler.core.units import parse_duration, parse_size
+from reconciler.core.zones import zone as find_zone
+from reconciler.spec.objects import PRUNE, RENAMED_FROM, SpecObject, digest_of
+from reconciler.spec.schedules import LazySchedule
+from reconciler.triggers.calendars import moment_of
+
+Spec = Mapping[str, Any]
+
+_RUN_FIELDS: Final = (
+    *(
+        "command",
+        "script",
+        "shell",
+        "environment",
+        "secrets",
+        "user",
+        "group",
+        "workingDirectory",
+        "umask",
+        "limits",
+    ),
+    *(
+        "parameters",
+        "timeout",
+        "stopSignal",
+        "stopGrace",
+        "warnings",
+        "expect",
+        "executor",
+        "retry",
+        "concurrency",
+    ),
+    "locks",
+)
+"""What a run depends on: the digest of a plan covers these."""
+
+
+class Fault(NamedTuple):
+    """An object whose references fail, and which field of it speaks of what is not there."""
+
+    object: SpecObject
+    code: str
+    message: str
+    help: str = ""
+    field: tuple[str | int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What all jobs share: the Installation's spec and the calendars."""
+
+    installation: SpecObject | None
+    calendars: Mapping[tuple[str, str], SpecObject]
+    """By (domain area, name)."""
+    schedules: dict[str, LazySchedule]
+    """Compiled schedules by digest, kept over resolvings."""
+    domains: Mapping[str, SpecObject] = field(default_factory=dict)
+    profiles: Mapping[str, int] = field(default_factory=dict)
+    """Domains alike in all that plans depend on have the same number."""
+
+    @property
+    def spec(self) -> Spec:
+        return self.installation.spec if self.installation else {}
+
+    @property
+    def time_zone(self) -> str:
+        zone: str = self.spec.get("timeZone", "UTC")
+        return zone
+
+
+def selects(selector: Spec | None, domain: SpecObject) -> bool:
+    """Whether a `domains` block selects a domain: all its labels, or its name, and not left out."""
+    if not selector:
+        return True
+    if domain.name in selector.get("except", ()):
+        return False
+    if domain.name in selector.get("names", ()):
+        return True
+    if "matchLabels" in selector:
+        labels = domain.labels
+        return all(labels.get(key) == value for key, value in selector["matchLabels"].items())
+    return "names" not in selector
+
+
+def profile_of(domain: SpecObject) -> str:
+    """All that plans depend on in a domain, as one text."""
+    spec = domain.spec
+    parts = [spec.get("timeZone"), spec.get("environment"), spec.get("report"), domain.annotations.get(PRUNE)]
+    return digest_of([*parts, domain.place]) if "report" in spec else digest_of(parts)
+
+
+def targets_of(
+    job: SpecObject, plannings: Sequence[SpecObject], common: Common
+) -> tuple[list[tuple[TargetId, Plan]], list[Fault]]:
+    """Give each target of a job its plan, and the faults of its Plannings."""
+    faults: list[Fault] = []
+    is_domain_job = job.spec.get("scope") == "domain"
+    system = [planning for planning in plannings if not planning.domain]
+    areas: dict[str, list[SpecObject]] = {}
+    for planning in plannings:
+        if planning.domain:
+            areas.setdefault(planning.domain, []).append(planning)
+    maker = _PlanMaker(job, common, faults)
+    if not is_domain_job:
+        for planning in plannings:
+            if planning.domain or "domains" in planning.spec:
+                where = ("spec", "domains") if "domains" in planning.spec else ("spec", "job")
+                if planning.domain:
+                    faults.append(Fault(planning, "E206", _NOT_HERE, "", where))
+                else:
+                    faults.append(
+                        Fault(planning, "E206", f"`{job.name}` is no domain job", _SCOPE_HELP, where)
+                    )
+        own = _only_one([each for each in system if "domains" not in each.spec], "the installation", faults)
+        return [(TargetId(job.name), maker.plan(None, own, None))], faults
+    selector = job.spec.get("domains")
+    targets = []
+    for name, domain in common.domains.items():
+        if not selects(selector, domain):
+            continue
+        matching = (
+            [each for each in system if selects(each.spec.get("domains"), domain)] if system else system
+        )
+        chosen = _only_one(matching, name, faults) if matching else None
+        area = _only_one(areas.pop(name), name, faults) if name in areas else None
+        targets.append((TargetId(job.name, name), maker.plan(domain, chosen, area)))
+    for planning in (each for listed in areas.values() for each in listed):
+        faults.append(Fault(planning, "E206", _NOT_HERE, "", ("spec", "job")))
+    return targets, faults
+
+
+_NOT_HERE: Final = "no job of this name runs for this domain"
+_SCOPE_HELP: Final = "remove `domains`, or give the job `scope: domain`"
+
+
+def _only_one(plannings: list[SpecObject], where: str, faults: list[Fault]) -> SpecObject | None:
+    if len(plannings) > 1:
+        known = {(fault.object.identity, fault.code) for fault in faults}
+        for planning in plannings:
+            if (planning.identity, "E205") not in known:
+                others = ", ".join(
+                    f"`{each.name}` ({each.place})" for each in plannings[:4] if each is not planning
+                )
+                message = f"another Planning speaks of the same target, for {where}: {others}"
+                faults.append(
+                    Fault(planning, "E205", message, "remove one, or narrow its `domains`", ("spec", "job"))
+                )
+        return None
+    return plannings[0] if plannings else None
+
+
+class _PlanMaker:
+    """Makes the plans of one job; what does not differ between its targets is made once."""
+
+    def __init__(self, job: SpecObject, common: Common, faults: list[Fault]) -> None:
+        self._job = job
+        self._common = common
+        self._faults = faults
+        self._plans: dict[tuple[int, str, str], Plan] = {}
+        self._fixed: dict[str, Any] | None = None
+
+    def plan(self, domain: SpecObject | None, system: SpecObject | None, area: SpecObject | None) -> Plan:
+        profile = self._common.profiles[domain.name] if domain else -1
+        key = (profile, system.name if system else "", f"{area.domain}/{area.name}" if area else "")
+        found = self._plans.get(key)
+        if found is None:
+            found = self._plans[key] = self._make(domain, system, area)
+        return found
+
+    def _make(self, domain: SpecObject | None, system: SpecObject | None, area: SpecObject | None) -> Plan:
+        job, spec = self._job, self._job.spec
+        if self._fixed is None:
+            self._fixed = _fixed_parts(job, self._common.spec)
+        deciding, planning = self._deciding(system, area)
+        domain_spec: Spec = domain.spec if domain else {}
+        zone = domain_spec.get("timeZone") or self._common.time_zone
+        automatic = spec.get("automatic")
+        mode = Mode(planning.get("mode") or ("automatic" if automatic else "disabled"))
+        if mode is Mode.AUTOMATIC and not automatic:
+            help = "choose another mode, or add `automatic` to the job"
+            message = f"`mode: automatic`, but `{job.name}` has no criteria"
+            self._faults.append(Fault(deciding, "E208", message, help, ("spec", "mode")))
+            mode = Mode.DISABLED
+        schedule_spec: Spec | None = planning.get("schedule") if mode is Mode.SCHEDULED else None
+        calendars = self._calendars(deciding, schedule_spec)
+        own_zone = (schedule_spec or {}).get("timeZone") or zone
+        criteria = automatic if mode is Mode.AUTOMATIC else None
+        schedule_digest = digest_of([mode.value, schedule_spec, own_zone, calendars, criteria])
+        environment = domain_spec.get("environment")
+        digest = digest_of([self._fixed["digest"], environment]) if environment else self._fixed["digest"]
+        prunable = self._fixed["prunable"] and (domain is None or domain.annotations.get(PRUNE) != "disabled")
+        return Plan(
+            **{
+                **self._fixed,
+                "digest": digest,
+                "prunable": prunable,
+                "mode": mode,
+                "schedule_digest": schedule_digest,
+                "schedule": self._schedule(schedule_spec, own_zone, calendars, schedule_digest),
+                "criteria": _criteria(criteria, zone) if criteria else None,
+                "pauses": _pauses((job, spec.get("planning")), system, area, zone=own_zone),
+                "report": _report(self._common.installation, domain, job, system, area),
+                "planning_path": deciding.place,
+            }
+        )
+
+    def _deciding(self, system: SpecObject | None, area: SpecObject | None) -> tuple[SpecObject, Spec]:
+        """The first that gives a mode: the domain's own Planning, the system's, the job's."""
+        for planning in (area, system):
+            if planning is not None and "mode" in planning.spec:
+                return planning, planning.spec
+        return self._job, self._job.spec.get("planning") or {}
+
+    def _calendars(self, deciding: SpecObject, schedule: Spec | None) -> dict[str, Spec]:
+        """The calendars that a schedule names; the missing ones were found when references were checked."""
+        used = (schedule or {}).get("calendars") or {}
+        found: dict[str, Spec] = {}
+        for name in (*used.get("skip", ()), *used.get("only", ())):
+            calendar = self._common.calendars.get((deciding.domain, name)) or self._common.calendars.get(
+                ("", name)
+            )
+            if calendar is not None:
+                found[name] = calendar.spec
+        return found
+
+    def _schedule(
+        self, spec: Spec | None, zone: str, calendars: Mapping[str, Spec], digest: str
+    ) -> LazySchedule | None:
+        if spec is None:
+            return None
+        used = spec.get("calendars") or {}
+        if any(name not in calendars for name in (*used.get("skip", ()), *used.get("only", ()))):
+            return None
+        return self._common.schedules.setdefault(digest, LazySchedule(spec, zone, calendars))
+
+
+def _fixed_parts(job: SpecObject, installation: Spec) -> dict[str, Any]:
+    """The fields of a Plan that are the same for all targets of a job."""
+    spec = job.spec
+    depends = {name: spec[name] for name in _RUN_FIELDS if name in spec}
+    if "user" not in depends and "user" in installation:
+        depends["user"] = installation["user"]
+    parts: dict[str, Any] = {
+        "job": job.name,
+        "scope": spec.get("scope", "installation"),
+        "digest": digest_of(depends),
+        "concurrency": Concurrency(spec.get("concurrency", "skip")),
+        "locks": tuple(dict.fromkeys(spec.get("locks", ()))),
+        "timeout_seconds": _seconds(spec.get("timeout")),
+        "executor": (spec.get("executor") or {}).get("name", "local"),
+        "description": spec.get("description", ""),
+        "labels": tuple(sorted(job.labels.items())),
+        "path": job.place,
+        "secrets": tuple(sorted(set((spec.get("secrets") or {}).values()))),
+        "retention": _retention(installation.get("retention") or {}, spec.get("retention") or {}),
+        "prunable": job.annotations.get(PRUNE) != "disabled",
+        "renamed_from": job.annotations.get(RENAMED_FROM, ""),
+    }
+    if "retry" in spec:
+        parts["retry"] = _retry(spec["retry"])
+    if "expect" in spec:
+        parts["expect"] = _expect(spec["expect"])
+    if "warnings" in spec:
+        warnings = spec["warnings"]
+        parts["warnings"] = Warnings(tuple(warnings.get("exitCodes", ())), warnings.get("level", "error"))
+    return parts
+
+
+def _seconds(text: str | None) -> float | None:
+    return None if text is None else parse_duration(text)
+
+
+def _retry(spec: Spec) -> Retry:
+    return Retry(
+        attempts=spec["attempts"],
+        delay_seconds=parse_duration(spec.get("delay", "30s")),
+        backoff=float(spec.get("backoff", 2.0)),
+        max_delay_seconds=parse_duration(spec.get("maxDelay", "10m")),
+        exit_codes=tuple(spec.get("exitCodes", ())),
+        states=tuple(State(state) for state in spec.get("states", ("failure",))),
+    )
+
+
+def _expect(spec: Spec) -> Expect:
+    duration = spec.get("duration") or {}
+    return Expect(
+        start_within_seconds=_seconds(spec.get("startWithin")),
+        duration_min_seconds=_seconds(duration.get("min")),
+        duration_max_seconds=_seconds(duration.get("max")),
+        output_lines_min=(spec.get("outputLines") or {}).get("min"),
+        success_every_seconds=_seconds(spec.get("successEvery")),
+    )
+
+
+_DEFAULT_RETENTION: Final = Retention()
+
+
+def _retention(installation: Spec, job: Spec) -> Retention:
+    given = {**installation, **job}
+    return retention_of(given) if given else _DEFAULT_RETENTION
+
+
+def retention_of(spec: Spec) -> Retention:
+    """Read a `retention` block."""
+    return Retention(
+        runs=spec.get("runs", 100),
+        age_seconds=parse_duration(spec.get("age", "90d")),
+        log_bytes=parse_size(spec.get("log", "64MiB")),
+        total_bytes=parse_size(spec.get("total", "10GiB")),
+    )
+
+
+def _criteria(spec: Spec, zone: str) -> Criteria:
+    probe, window = spec.get("probe"), spec.get("window")
+    return Criteria(
+        every_seconds=_seconds(spec.get("every")),
+        on_change=tuple(spec.get("onChange", ())),
+        after=tuple(dict.fromkeys(spec.get("after", ()))),
+        probe=Probe(tuple(probe["command"]), parse_duration(probe.get("every", "1m"))) if probe else None,
+        window=Window(_minute(window["from"]), _minute(window["to"]), zone) if window else None,
+    )
+
+
+def _minute(text: str) -> int:
+    return int(text[:2]) * 60 + int(text[3:])
+
+
+def _pauses(
+    job: tuple[SpecObject, Spec | None], system: SpecObject | None, area: SpecObject | None, zone: str
+) -> tuple[Pause, ...]:
+    blocks = [job, *((planning, planning.spec) for planning in (system, area) if planning is not None)]
+    return tuple(_pause(spec["pause"], zone, source) for source, spec in blocks if spec and "pause" in spec)
+
+
+def _pause(spec: Spec, zone: str, source: SpecObject) -> Pause:
+    until = spec.get("until")
+    moment = None
+    if until is not None:
+        moment = datetime.fromtimestamp(moment_of(until, "until", find_zone(zone))[1], UTC)
+    return Pause(moment, spec.get("reason", ""), source.place)
+
+
+_DEFAULT_REPORT: Final = Report()
+_REPORT_FIELDS: Final = {
+    "send": "send",
+    "recipients": "recipients",
+    "when": "when",
+    "attachLog": "attach_log",
+    "level": "level",
+    "digest": "digest",
+    "repeat": "repeat_seconds",
+    "after": "after",
+    "webhooks": "webhooks",
+}
+
+
+def _report(
+    installation: SpecObject | None,
+    domain: SpecObject | None,
+    job: SpecObject,
+    system: SpecObject | None,
+    area: SpecObject | None,
+) -> Report:
+    """Merge the report blocks, the most specific field winning; a domain area only adds recipients."""
+    merged: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for source in (installation, domain, job, system):
+        for name, value in ((source.spec.get("report") if source else None) or {}).items():
+            field_name = _REPORT_FIELDS[name]
+            merged[field_name] = _report_value(name, value)
+            origins[field_name] = source.place if source else ""
+    added = (area.spec.get("report") if area else None) or {}
+    if area is not None and added.get("recipients"):
+        when = tuple(added.get("when", _DEFAULT_REPORT.when))
+        one = AddedReport(tuple(added["recipients"]), added.get("send", True), when, area.place)
+        merged["added"] = (one,)
+    return Report(**merged, origins=tuple(sorted(origins.items()))) if merged else _DEFAULT_REPORT
+
+
+def _report_value(name: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    return parse_duration(value) if name == "repeat" else value
