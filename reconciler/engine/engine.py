@@ -302,6 +302,9 @@ class Engine:
             self.parts.executor.stop(attempt, reason, by)
         for target in effects.probes:
             self._start_probe(target, now)
+        if orders or effects.stops or effects.probes:
+            # What was asked for leaves at once, in one batch.
+            self._events.extend(self.parts.executor.poll())
         for attempt in effects.discards:
             self.parts.discard(attempt)
         if effects.facts:
@@ -529,6 +532,8 @@ class Engine:
         executor = self.parts.executor.wake_in()
         if executor is not None:
             waits.append(executor)
+        if self._events:
+            waits.append(0.0)
         if self._closing or self.board.stirred or self._restart or self._touched:
             waits.append(0.01)
         if now.boot < self._hold_until_boot:
