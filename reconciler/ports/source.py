@@ -5,10 +5,10 @@ A source never decides anything. It says what the files are, all of one moment, 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import PurePosixPath
 from typing import Final, NamedTuple, Protocol
 
 from reconciler.core.diagnostics import Diagnostic
@@ -21,8 +21,8 @@ DOMAINS: Final = f"{TREE}/domains/"
 READ_LIMIT: Final = (1 << 20) + 1
 """No more of a file is read. The loader refuses files of more than 1 MiB, so this is enough to refuse it."""
 
-DOCUMENTS: Final = frozenset((".yaml", ".yml", ".json"))
-ATTACHMENTS: Final = frozenset((".ics",))
+DOCUMENTS: Final = (".yaml", ".yml")
+ATTACHMENTS: Final = (".ics",)
 """Files that documents refer to; their content is part of the snapshot as well."""
 
 
@@ -116,25 +116,31 @@ def is_ignored(name: str) -> bool:
         name.startswith(".")
         or name.endswith(("~", ".tmp"))
         or name == "4913"
-        or (len(name) > 4 and name[-4:-1] == ".sw")
+        or (len(name) > 3 and name[-4:-1] == ".sw")
     )
 
 
 def is_document(path: str) -> bool:
     """Whether a file holds documents, going by its name."""
-    return PurePosixPath(path).suffix.lower() in DOCUMENTS
+    return path.endswith(DOCUMENTS)
 
 
 def is_wanted(name: str) -> bool:
     """Whether a file of this name is part of the source: a document, or something that documents refer to."""
-    dot = name.rfind(".")
-    suffix = name[dot:].lower() if dot > 0 else ""
-    return (suffix in DOCUMENTS or suffix in ATTACHMENTS) and not is_ignored(name)
+    return name.endswith(DOCUMENTS + ATTACHMENTS) and not is_ignored(name)
 
 
-def area_of(path: str) -> str:
-    """The domain whose area a path is in, or "" for the system area. The folder alone decides."""
+def area_of(path: str) -> str | None:
+    """Say whose area a path of a snapshot lies in; the folder alone decides.
+
+    None is the system area; a name is that domain's; "" is the folder `domains` itself, where no document may stand.
+    """
     if not path.startswith(DOMAINS):
-        return ""
+        return None
     domain, slash, _ = path[len(DOMAINS) :].partition("/")
     return domain if slash else ""
+
+
+def problem_digest(problem: Diagnostic) -> str:
+    """What stands for the content of a file that cannot be used, so that the same problem is not news again."""
+    return f"{problem.code}:{hashlib.sha256(problem.message.encode()).hexdigest()[:16]}"
