@@ -71,13 +71,13 @@ class LocalExecutor:
         self._watched[key] = _Watched()
         directory = self._directory(key)
         try:
-            if not os.path.exists(f"{directory}/{files.GO}"):
+            if not files.is_claimed(directory):
                 self._write_order(directory, order)
         except OSError as error:
             text = f"could not write the order of {key}: {error}"
             self._end(key, files.end_record(None, None, Reason.START_FAILED.value, text, self._now()))
             return
-        self._send(key, "adopt" if os.path.exists(f"{directory}/{files.GO}") else "start")
+        self._send(key, "adopt" if files.is_claimed(directory) else "start")
         failpoint("executor.start.after_send")
 
     def stop(self, attempt: AttemptId, reason: Reason, by: str = "") -> None:
@@ -93,12 +93,12 @@ class LocalExecutor:
         if key in self._watched:
             return
         directory = self._directory(key)
-        record = files.read_record(f"{directory}/{files.EXIT}")
-        claimed = os.path.exists(f"{directory}/{files.GO}")
+        record = files.read_journal(directory).end
+        claimed = files.is_claimed(directory)
         if record is None and boot_id != self._boot_id:
             record = files.unknown_end(boot_id, self._now())
             with contextlib.suppress(FileNotFoundError):
-                record = files.publish_end(directory, record)
+                record = files.write_end(directory, record, alone=False)
         self._watched[key] = _Watched()
         if record is not None:
             self._end(key, record)
@@ -147,7 +147,7 @@ class LocalExecutor:
     def _write_order(self, directory: str, order: Order) -> None:
         os.makedirs(directory, mode=0o700, exist_ok=True)
         failpoint("executor.start.after_mkdir")
-        files.replace(f"{directory}/{files.ORDER}", {"format": files.FORMAT, **order.document()})
+        files.write_order(directory, {"format": files.FORMAT, "bootId": self._boot_id, **order.document()})
         failpoint("executor.start.after_order")
 
     def _send(self, key: str, verb: str) -> None:
@@ -261,7 +261,7 @@ class LocalExecutor:
             if watched.link is not link:
                 continue
             watched.link = None
-            record = files.read_record(f"{self._directory(key)}/{files.EXIT}")
+            record = files.read_journal(self._directory(key)).end
             if record is not None:
                 self._end(key, record)
             elif watched.pid is not None and watched.pidfd is not None:
@@ -294,9 +294,12 @@ class LocalExecutor:
         if status is None:
             return
         self._inherited.add(watched.pid)
-        record = files.end_of(self._directory(key), process.exit_of(status), self._now(), perhaps_stopped=True)
+        journal = files.read_journal(self._directory(key))
+        stop = (journal.stop["stop"], journal.stop["by"]) if journal.stop else None
+        timeout = journal.order["timeout"] if journal.order else None
+        record = files.end_of(process.exit_of(status), stop, timeout, self._now())
         with contextlib.suppress(OSError):
-            record = files.publish_end(self._directory(key), record)
+            record = files.write_end(self._directory(key), record, alone=False)
         if ours:
             os.waitpid(watched.pid, os.WNOHANG)
         self._end(key, record)

@@ -30,7 +30,7 @@ class Run:
 
     __slots__ = (
         "adopted", "directory", "grace", "group", "key", "log_bytes", "log_size", "marks", "over", "pid", "pidfd",
-        "stop_signal", "stopping", "ticks", "timeout", "wall",
+        "stop", "stop_signal", "ticks", "timeout", "wall",
     )  # fmt: skip
 
     def __init__(self, key: str, directory: str, order: dict[str, Any], pid: int, ticks: int, wall: float) -> None:
@@ -44,7 +44,9 @@ class Run:
         self.log_size = 0
         self.group: Group | None = None
         self.pidfd = -1
-        self.adopted = self.stopping = self.over = False
+        self.stop: tuple[str, str] | None = None
+        """Reason and by whom, once it is being stopped."""
+        self.adopted = self.over = False
 
     def members(self, table: Sequence[process.Process]) -> list[process.Process]:
         """Return the living processes of its whole tree."""
@@ -80,8 +82,7 @@ class Runs:
         wall, boot = linux.now()
         try:
             try:
-                claim = {"format": attempt.FORMAT, "bootId": self._boot_id, "at": wall}
-                attempt.create(f"{directory}/{attempt.GO}", claim)
+                attempt.claim(directory)
             except FileExistsError:
                 return self.adopt(key)
             except OSError as error:
@@ -90,55 +91,67 @@ class Runs:
             run = self._spawn(key, directory, wall)
         except spawn.Refused as refusal:
             record = attempt.end_record(None, None, refusal.reason, str(refusal), self._now())
-            return self._publish(key, record, attempt.replace)
+            return self._publish(Run(key, directory, {}, 0, 0, wall), record)
         failpoint("runner.start.after_spawn")
-        self._write_pid(run, boot)
+        self._write_start(run, boot)
         failpoint("runner.start.after_pid")
-        self._track(run, boot)
+        self._track(run, boot, None)
         return None
 
     def adopt(self, key: str) -> None:
         """Take over an attempt that was perhaps started by a runner before us; say how it stands."""
         if key in self._live:
-            return self._say_started(self._live[key])
+            return self._say(self._started(self._live[key]))
         directory = f"{self._root}/{key}"
-        ended = self._unwritten.get(key) or attempt.read_record(f"{directory}/{attempt.EXIT}")
+        journal = attempt.read_journal(directory)
+        ended = self._unwritten.get(key) or journal.end
         if ended is not None:
             return self._say(["ended", key, ended])
-        if not os.path.exists(f"{directory}/{attempt.GO}"):
+        if not attempt.is_claimed(directory):
             return self.start(key)
-        order = attempt.read_record(f"{directory}/{attempt.ORDER}") or {}
-        claim = attempt.read_record(f"{directory}/{attempt.GO}") or {"bootId": self._boot_id}
-        found = attempt.read_record(f"{directory}/{attempt.PID}")
-        wall, boot = linux.now()
-        leader, pidfd = None, None
-        if claim["bootId"] == self._boot_id:
-            leader = process.look(found["pid"]) if found else self._search(order)
-        if leader is not None:
-            pidfd = process.open_pidfd(leader.pid, found["ticks"] if found else leader.ticks)
+        order, start = journal.order or {}, journal.start
+        leader = self._leader(order, start)
+        pidfd = process.open_pidfd(leader.pid, leader.ticks) if leader else None
         if leader is None or pidfd is None:
-            gone = Run(key, directory, order, found["pid"] if found else 0, found["ticks"] if found else 0, wall)
-            gone.adopted = gone.over = True
-            record = attempt.unknown_end(claim["bootId"], self._now())
-            self._publish(key, record, self._publish_first)
-            return self._sweep([gone])
-        run = Run(key, directory, order, leader.pid, leader.ticks, found["at"] if found else claim.get("at", wall))
-        if not found:
-            self._write_pid(run, boot)
+            return self._conclude(key, directory, order, start)
+        wall, boot = (start["at"], start["boot"]) if start else linux.now()
+        run = Run(key, directory, order, leader.pid, leader.ticks, wall)
+        if start is None:
+            self._write_start(run, boot)
         run.adopted, run.pidfd = True, pidfd
-        self._track(run, found["boot"] if found else boot)
+        self._track(run, boot, journal.stop)
         return self._watch(pidfd, lambda: self._adopted_ended(run, 0))
+
+    def _leader(self, order: dict[str, Any], start: dict[str, Any] | None) -> process.Process | None:
+        """Find the leader by its pid, or by its environment when the runner died before it could note the pid."""
+        if order.get("bootId") != self._boot_id:
+            return None
+        if start is not None:
+            found = process.look(start["pid"])
+            return found if found and found.ticks == start["ticks"] else None
+        marks = attempt.marks_of(order["environment"])
+        if not marks:
+            return None
+        leaders = [one for one in process.everything() if one.session == one.pid and process.carries(one.pid, marks)]
+        return min(leaders, key=lambda one: one.ticks, default=None)
+
+    def _conclude(self, key: str, directory: str, order: dict[str, Any], start: dict[str, Any] | None) -> None:
+        """Record that it ended while nobody watched, and end what it left behind."""
+        gone = Run(key, directory, order, start["pid"] if start else 0, start["ticks"] if start else 0, 0.0)
+        gone.adopted = gone.over = True
+        self._publish(gone, attempt.unknown_end(order.get("bootId", self._boot_id), self._now()))
+        self._sweep([gone])
 
     def stop(self, key: str, reason: str, by: str) -> None:
         """End an attempt's whole tree for this reason; one that has not started never will."""
         if key not in self._live and not self._stop_before_start(key, reason, by):
             self.adopt(key)
         run = self._live.get(key)
-        if run is None or run.stopping:
+        if run is None or run.stop is not None:
             return
+        run.stop = (reason, by)
         with contextlib.suppress(OSError):
-            note = {"reason": reason, "by": by, "boot": linux.now()[1]}
-            attempt.replace(f"{run.directory}/{attempt.STOP}", note)
+            attempt.write_stop(run.directory, reason, by, linux.now()[1])
         self._end_tree(run, linux.now()[1])
 
     def sync(self) -> list[list[Any]]:
@@ -193,15 +206,15 @@ class Runs:
         table = process.everything()
         for key in {key for one in table if (key := process.attempt_of(one.pid))}:
             directory = f"{self._root}/{key}"
-            order = attempt.read_record(f"{directory}/{attempt.ORDER}")
-            if order and os.path.exists(f"{directory}/{attempt.EXIT}"):
-                leader = attempt.read_record(f"{directory}/{attempt.PID}") or {"pid": 0, "ticks": 0}
-                self._leave(Run(key, directory, order, leader["pid"], leader["ticks"], 0.0), table)
+            journal = attempt.read_journal(directory)
+            if journal.order and journal.end:
+                start = journal.start or {"pid": 0, "ticks": 0}
+                self._leave(Run(key, directory, journal.order, start["pid"], start["ticks"], 0.0), table)
 
     # -- starting and adopting
 
     def _spawn(self, key: str, directory: str, wall: float) -> Run:
-        order = attempt.read_record(f"{directory}/{attempt.ORDER}")
+        order = attempt.read_journal(directory).order
         if order is None or order.get("format") != attempt.FORMAT:
             raise spawn.Refused(f"could not read the order {directory}/{attempt.ORDER}")
         try:
@@ -218,31 +231,20 @@ class Runs:
         run.group = group
         return run
 
-    def _write_pid(self, run: Run, boot: float) -> None:
+    def _write_start(self, run: Run, boot: float) -> None:
+        start = {"pid": run.pid, "ticks": run.ticks, "bootId": self._boot_id, "at": run.wall, "boot": boot}
         try:
-            attempt.replace(
-                f"{run.directory}/{attempt.PID}",
-                {"format": attempt.FORMAT, "pid": run.pid, "ticks": run.ticks, "bootId": self._boot_id,
-                 "at": run.wall, "boot": boot},
-            )  # fmt: skip
+            attempt.write_start(run.directory, start)
         except OSError as error:
             # The run goes on: should we die, it is found by its environment.
             _note(f"could not write the pid of {run.key}: {error}")
 
-    def _search(self, order: dict[str, Any]) -> process.Process | None:
-        """Find the leader of an attempt whose runner died before it could write down the pid."""
-        marks = attempt.marks_of(order.get("environment", {}))
-        if not marks:
-            return None
-        leaders = [one for one in process.everything() if one.session == one.pid and process.carries(one.pid, marks)]
-        return min(leaders, key=lambda one: one.ticks, default=None)
-
-    def _track(self, run: Run, boot: float) -> None:
+    def _track(self, run: Run, boot: float, stop: dict[str, Any] | None) -> None:
         self._live[run.key] = self._by_pid[run.pid] = run
-        self._say_started(run)
-        note = attempt.read_record(f"{run.directory}/{attempt.STOP}") if run.adopted else None
-        if note:
-            self._end_tree(run, note["boot"])
+        self._say(self._started(run))
+        if stop is not None:
+            run.stop = (stop["stop"], stop["by"])
+            self._end_tree(run, stop["boot"])
         elif run.timeout is not None:
             self._at(boot + run.timeout, lambda: self._time_out(run))
         if run.log_bytes and not self._log_pause:
@@ -251,9 +253,6 @@ class Runs:
 
     def _started(self, run: Run) -> list[Any]:
         return ["started", run.key, run.wall, run.pid, run.ticks]
-
-    def _say_started(self, run: Run) -> None:
-        self._say(self._started(run))
 
     # -- ending
 
@@ -264,17 +263,16 @@ class Runs:
     def _stop_before_start(self, key: str, reason: str, by: str) -> bool:
         directory = f"{self._root}/{key}"
         try:
-            attempt.create(f"{directory}/{attempt.GO}", {"format": attempt.FORMAT, "bootId": self._boot_id})
+            attempt.claim(directory)
         except FileExistsError:
             return False
         except OSError as error:
             _note(f"could not claim {key}, to stop it before its start: {error}")
         record = attempt.end_record(None, None, reason, "stopped before it started", self._now())
-        self._publish(key, {**record, "by": by}, attempt.replace)
+        self._publish(Run(key, directory, {}, 0, 0, 0.0), {**record, "by": by})
         return True
 
     def _end_tree(self, run: Run, since: float) -> None:
-        run.stopping = True
         for one in run.members(process.everything()):
             process.signal_exactly(one, getattr(signal, f"SIG{run.stop_signal}"))
             process.signal_exactly(one, signal.SIGCONT)
@@ -306,44 +304,38 @@ class Runs:
         run.over = True
         del self._live[run.key], self._by_pid[run.pid]
         if status is None:
-            record = attempt.unknown_end(self._boot_id, self._now())
-        else:
-            record = attempt.end_of(run.directory, process.exit_of(status), self._now(), run.stopping or run.adopted)
-            if record["reason"] in ("ExitCode", "Signal") and run.group is not None and run.group.was_hit():
-                record["reason"], record["message"] = "OutOfMemory", "its memory limit was used up"
-            used = None if run.adopted else linux.resources_of(run.pid)
-            if used is not None:
-                record["maxRss"], record["cpuSeconds"] = used
-        self._publish(run.key, record, self._publish_first if run.adopted else attempt.replace)
+            return self._publish(run, attempt.unknown_end(self._boot_id, self._now()))
+        record = attempt.end_of(process.exit_of(status), run.stop, run.timeout, self._now())
+        if record["reason"] in ("ExitCode", "Signal") and run.group is not None and run.group.was_hit():
+            record["reason"], record["message"] = "OutOfMemory", "its memory limit was used up"
+        used = None if run.adopted else linux.resources_of(run.pid)
+        if used is not None:
+            record["maxRss"], record["cpuSeconds"] = used
+        return self._publish(run, record)
 
-    def _publish_first(self, path: str, record: dict[str, Any]) -> None:
-        standing = attempt.publish_end(os.path.dirname(path), record)
-        record.clear()
-        record.update(standing)
-
-    def _publish(self, key: str, record: dict[str, Any], write: Callable[[str, dict[str, Any]], None]) -> None:
+    def _publish(self, run: Run, record: dict[str, Any]) -> None:
         """Write down the end of an attempt and say it; what cannot be written is kept, said, and tried again."""
-        if not self._write(key, record, write):
-            self._unwritten[key] = record
-            self._at(linux.now()[1] + _RETRY_SECONDS, lambda: self._write_again(key, record, write))
-        self._say(["ended", key, record])
+        standing = self._write_end(run, record)
+        if standing is None:
+            self._unwritten[run.key] = record
+            self._at(linux.now()[1] + _RETRY_SECONDS, lambda: self._write_again(run, record))
+        self._say(["ended", run.key, standing or record])
 
-    def _write(self, key: str, record: dict[str, Any], write: Callable[[str, dict[str, Any]], None]) -> bool:
+    def _write_end(self, run: Run, record: dict[str, Any]) -> dict[str, Any] | None:
         try:
-            write(f"{self._root}/{key}/{attempt.EXIT}", record)
+            return attempt.write_end(run.directory, record, alone=not run.adopted)
         except FileNotFoundError:
-            return True  # somebody removed the attempt's directory: there is nowhere to write to
+            return record  # somebody removed the attempt's directory: there is nowhere to write to
         except OSError as error:
-            if key not in self._unwritten:
-                _note(f"could not write the end of {key}: {error}; trying again every second")
-            return False
-        return True
+            if run.key not in self._unwritten:
+                _note(f"could not write the end of {run.key}: {error}; trying again every second")
+            return None
 
-    def _write_again(self, key: str, record: dict[str, Any], write: Callable[[str, dict[str, Any]], None]) -> None:
-        if self._write(key, record, write):
-            del self._unwritten[key]
+    def _write_again(self, run: Run, record: dict[str, Any]) -> None:
+        if self._write_end(run, record) is None:
+            self._at(linux.now()[1] + _RETRY_SECONDS, lambda: self._write_again(run, record))
         else:
-            self._at(linux.now()[1] + _RETRY_SECONDS, lambda: self._write_again(key, record, write))
+            del self._unwritten[run.key]
 
     def _sweep(self, ended: list[Run], childless: bool = False) -> None:
         """End what these runs left behind.
@@ -373,7 +365,7 @@ class Runs:
     def _leave(self, run: Run, table: Sequence[process.Process]) -> None:
         run.over = True
         self._leaving.add(run)
-        grace = 0.0 if run.stopping else _LEFTOVER_GRACE_SECONDS
+        grace = 0.0 if run.stop else _LEFTOVER_GRACE_SECONDS
         self._end_leftovers(run, linux.now()[1] + grace, signal.SIGTERM, table)
 
     def _end_leftovers(
