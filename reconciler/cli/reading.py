@@ -139,6 +139,15 @@ def viewer(call: Call, connection: sqlite3.Connection) -> Viewer:
     return Viewer(known_as.name if known_as else name, SYSTEM)
 
 
+def me(call: Call) -> str:
+    """The name under which this caller reads logs."""
+    path = os.path.join(state_of(call), DATABASE)
+    if call.as_name or not os.access(path, os.R_OK):
+        return call.as_name
+    with opened(path) as connection:
+        return viewer(call, connection).name
+
+
 def user_name() -> str:
     """The name of the user whose process this is."""
     import pwd

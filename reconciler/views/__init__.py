@@ -1,23 +1,21 @@
-"""What a person may see. One file per view; the folder is the list.
+"""What a person may see. One file per view, found by its name.
 
-Each file has `view(connection, who, query) -> dict` of JSON values: `connection` reads `state.db`, `who` is a
-`core.access.Viewer`, `query` maps words to words as a URL does. The command line calls views in its own
-process where it may read the state; the daemon answers `GET /v1/<view>?<query>` with the same functions.
+A view is a file with `view(connection, who, query) -> dict` of JSON values: `connection` reads `state.db`, `who`
+is a `core.access.Viewer`, `query` maps words to words as a URL does. The command line calls views in its own process
+where it may read the state; the daemon answers `GET /v1/<view>?<query>` with the same functions.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import sqlite3
 
     from reconciler.core.access import Viewer
-
-_SHARED = ("__init__.py", "rows.py", "names.py", "attempts.py")
 
 
 class UnknownName(LookupError):
@@ -32,17 +30,11 @@ class BadQuery(ValueError):
     """The query says something that no view understands; the message says what to write."""
 
 
-def names() -> list[str]:
-    """The views there are."""
-    files = os.listdir(os.path.dirname(__file__))
-    return sorted(name[:-3] for name in files if name.endswith(".py") and name not in _SHARED)
-
-
 def look(name: str, connection: sqlite3.Connection, who: Viewer, query: Mapping[str, str]) -> dict[str, Any]:
     """Call one view in one read transaction. Raise UnknownName or BadQuery."""
-    if name not in names():
-        raise UnknownName(f"there is no view `{name}`", f"there are: {', '.join(names())}")
-    function = import_module(f"reconciler.views.{name}").view
+    function = getattr(_module(name), "view", None)
+    if function is None:
+        raise UnknownName(f"there is no view `{name}`")
     inside = connection.in_transaction
     if not inside:
         connection.execute("BEGIN")
@@ -52,3 +44,12 @@ def look(name: str, connection: sqlite3.Connection, who: Viewer, query: Mapping[
     finally:
         if not inside:
             connection.execute("ROLLBACK")
+
+
+def _module(name: str) -> ModuleType | None:
+    if not name.isidentifier():
+        return None
+    try:
+        return import_module(f"reconciler.views.{name}")
+    except ModuleNotFoundError:
+        return None

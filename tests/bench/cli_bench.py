@@ -12,8 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "views"))
-import database
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.support import database
 
 
 def populate(folder: Path, targets: int) -> None:

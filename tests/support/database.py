@@ -65,3 +65,11 @@ def document(connection: sqlite3.Connection, kind: str, name: str, domain: str =
         digest="o",
         body=body,
     )
+
+
+def attempt(state: Path, job: str, domain: str, run: str, number: int = 1, log: bytes = b"") -> Path:
+    """The directory of an attempt with its log."""
+    folder = state / "runs" / (domain or "_installation") / job / run / str(number)
+    folder.mkdir(parents=True)
+    (folder / "log").write_bytes(log)
+    return folder
