@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from reconciler.spec.imports._documents import Document, Writer
+
 _SIMPLE = re.compile(r"[A-Za-z0-9_@%+:,./-]+(?:[ \t]+[A-Za-z0-9_@%+=:,./-]+)*")
 # What only a shell knows; the rest of its builtins (echo, test, ...) exist as programs too.
 _SHELL_ONLY = frozenset(
@@ -31,6 +33,12 @@ def command_fields(text: str, *, shell: str = "/bin/sh") -> dict[str, Any]:
     if shell == "/bin/sh" and _SIMPLE.fullmatch(text) and words[0] not in _SHELL_ONLY | _KEYWORDS:
         return {"command": words}
     return {"script": text.rstrip("\n") + "\n", "shell": [shell]}
+
+
+def unknown_command(what: str, job: Document, writer: Writer) -> dict[str, Any]:
+    """The fields of a job whose command only a person can write: it keeps its schedule, and fails until then."""
+    writer.remark(f"what it ran is not known here ({what}): write its `command`; until then it fails", job)
+    return {"script": f"echo {shlex.quote(f'::error::write the command of this job: {what}')}\nexit 1\n"}
 
 
 def program_name(text: str) -> str:

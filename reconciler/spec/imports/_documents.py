@@ -16,7 +16,8 @@ from reconciler.spec.load import load_file
 
 _WIDTH = 100
 _PLAIN = re.compile(
-    r"(?:[A-Za-z_/]|\.{0,2}/|--?[A-Za-z]|\$\()[A-Za-z0-9_/.@+=%()$-]*|\d+(?:\.\d+)?[wdhms](?:\d+[dhms])*"
+    r"(?:[A-Za-z_/]|\.{0,2}/|--?[A-Za-z]|\$\()[A-Za-z0-9_/.@+=%()$-]*"
+    r"|\d+(?:\.\d+)?[wdhms](?:\d+[dhms])*|\d+(?:[KMGT]i?)?B"
 )
 _WORDS = frozenset(["true", "false", "null", "yes", "no", "on", "off", "y", "n"])
 _INDENT = "  "
@@ -110,10 +111,11 @@ class Writer:
         return Imported("\n".join(part for part in parts if part), tuple(self._remarks))
 
     def _name(self, kind: str, wish: str) -> str:
+        limit = 253 if kind == "Domain" else 63
         base = name_of(wish)
         for number in range(1, 1_000_000):
             tail = "" if number == 1 else f"-{number}"
-            name = base[: 63 - len(tail)].rstrip("-.") + tail
+            name = base[: limit - len(tail)].rstrip("-.") + tail
             if (kind, name) not in self._taken:
                 self._taken.add((kind, name))
                 return name
@@ -121,9 +123,9 @@ class Writer:
 
 
 def name_of(wish: str) -> str:
-    """The nearest valid name: ASCII, lower case, dashes for the rest, at most 63 characters."""
+    """The nearest valid name: ASCII, lower case, dashes for the rest."""
     ascii_only = unicodedata.normalize("NFKD", wish).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9.]+", "-", ascii_only).strip("-.")[:63].rstrip("-.") or "job"
+    return re.sub(r"[^a-z0-9.]+", "-", ascii_only).strip("-.") or "job"
 
 
 def is_address(text: str) -> bool:

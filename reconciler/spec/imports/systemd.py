@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from reconciler.core.units import format_duration
-from reconciler.spec.imports._documents import Document, File, Imported, Options, Writer, name_of
+from reconciler.spec.imports._documents import Document, File, Imported, Options, Writer
 from reconciler.spec.imports._exec import Command, command_fields, read_commands
 from reconciler.spec.imports._oncalendar import Event, NotCarried, parse, schedules
 from reconciler.spec.imports._units import Unit, environment, expand, read, seconds
@@ -88,7 +88,7 @@ def _convert(timer: Unit, service: Unit, options: Options, writer: Writer) -> No
         job.spec = spec | planning
         if len(plannings) > 1:
             # One unit never runs twice at a time; these are several jobs.
-            job.spec["locks"] = [name_of(stem)]
+            job.spec["locks"] = [first.name]
 
 
 def _commands(service: Unit, unit: str) -> tuple[list[Command], list[str]]:
