@@ -29,6 +29,7 @@ _FORMS: Final = {
     "Administrator.identities": "`password:`, `token:`, `proxy:`, `unix:` or `signer:` and a name: `unix:alice`",
     "Installation.mail.smtp": "`smtp://host:port` or `smtps://host:port`; user and password stand elsewhere",
     "Installation.hosts": "the name of a machine, such as `mail1.example.net`",
+    "Job.limits.ioPriority": "`idle`, or `best-effort:0` to `best-effort:7`",
     "Job.user": "the name of a user",
     "Job.group": "the name of a group",
     "Job.parameters": "a letter, then letters, digits, `-` and `_`",

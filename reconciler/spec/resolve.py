@@ -1,8 +1,7 @@
 """All documents to what is desired: references checked, plannings chosen, targets and their plans.
 
-An object that is valid alone but whose references fail is rejected, and what was last good of it counts instead;
-then everything is looked at again, so that its dependents follow. Never imports pydantic: what was last good comes
-back from the store as plain values.
+An object that is valid alone but whose references fail is rejected; then everything is looked at again, so that its
+dependents follow. Never imports pydantic: what was last good comes back from the store as plain values.
 """
 
 from __future__ import annotations
@@ -35,15 +34,13 @@ Objects = Mapping[Identity, SpecObject]
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What is desired, and which objects could not be used as they are."""
+    """What is desired, and which objects cannot be used. `desired` leaves these out."""
 
     desired: Desired
     diagnostics: tuple[Diagnostic, ...] = ()
     """Each names its document's path and line, and the field; `places.locate` completes it from the text."""
     rejected: frozenset[Identity] = frozenset()
-    """Objects whose references fail."""
-    held: frozenset[Identity] = frozenset()
-    """Those among them for which the last good version counts."""
+    """Objects whose references fail, and their dependents."""
 
 
 @dataclass(slots=True)
@@ -65,50 +62,30 @@ def resolve(
     objects: Objects,
     cache: ResolveCache | None = None,
     *,
-    last_good: Objects | None = None,
     broken: Iterable[Identity] = (),
     now: datetime | None = None,
 ) -> Resolved:
     """Resolve all objects to what is desired.
 
-    An object whose references fail is replaced by its `last_good` version, or left out. `broken` are identities
-    whose documents are rejected already and have no last good version; messages say so. Requests that have expired
-    at `now` need no valid references any more.
+    An object whose references fail is left out, and then its dependents are. `broken` are identities whose
+    documents are rejected already; messages say so. Requests that have expired at `now` need no valid references
+    any more.
     """
     cache = cache if cache is not None else ResolveCache()
-    good = last_good or {}
     current = dict(objects)
     diagnostics: list[Diagnostic] = []
     rejected: set[Identity] = set()
-    held: set[Identity] = set()
-    out = set(broken)
     while True:
-        index = Index.of(current, out)
+        index = Index.of(current, rejected.union(broken))
         targets, faults = _targets(index, cache)
         faults.extend(check_references(index, now))
         if not faults:
-            return Resolved(
-                _desired(index, targets), tuple(diagnostics), frozenset(rejected), frozenset(held)
-            )
-        for identity, failed in _by_object(faults).items():
-            if identity not in rejected:
-                diagnostics.extend(_diagnostic(fault) for fault in failed)
-                rejected.add(identity)
-            before = good.get(identity)
-            if before is not None and before.digest != current[identity].digest and identity not in held:
-                current[identity] = before
-                held.add(identity)
-            else:
-                held.discard(identity)
-                del current[identity]
-                out.add(identity)
-
-
-def _by_object(faults: Iterable[Fault]) -> dict[Identity, list[Fault]]:
-    grouped: dict[Identity, list[Fault]] = {}
-    for fault in faults:
-        grouped.setdefault(fault.object.identity, []).append(fault)
-    return grouped
+            return Resolved(_desired(index, targets), tuple(diagnostics), frozenset(rejected))
+        diagnostics.extend(_diagnostic(fault) for fault in faults)
+        failed = {fault.object.identity for fault in faults}
+        rejected |= failed
+        for identity in failed:
+            del current[identity]
 
 
 def _diagnostic(fault: Fault) -> Diagnostic:

@@ -38,6 +38,9 @@ Signal = Literal["TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "KILL"]
 ParameterName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=64)]
 
 
+IoPriority = Annotated[str, Field(pattern=r"^(idle|(best-effort|realtime):[0-7])$")]
+
+
 class Limits(Model):
     """Bounds on what one run may use."""
 
@@ -46,7 +49,7 @@ class Limits(Model):
     open_files: Annotated[int, Field(ge=8, le=1 << 30)] | None = item("Open files.", 1024)
     file_size: Size | None = item("The largest file that it may write.", "1GiB")
     nice: Annotated[int, Field(ge=-20, le=19)] | None = item("Priority: 19 is the most modest.", 10)
-    io_class: Literal["idle", "best-effort"] | None = item("Priority for disks.", "idle")
+    io_priority: IoPriority | None = item("Priority for disks.", "idle", "best-effort:7")
 
 
 class Parameter(Model):
@@ -233,7 +236,7 @@ class JobSpec(Model):
     )
     user: UserName | None = item("Whom it runs as; default: the Installation's.", "svc-ldap")
     group: UserName | None = item("Its group; default: the user's.", "ldap")
-    working_directory: AbsolutePath | None = item("Where it runs; default: the user's home.", "/srv")
+    working_directory: AbsolutePath | None = item("Where it runs; default: `/`.", "/srv")
     umask: Umask | None = item("Its umask; default: 022.", "027")
     limits: Limits | None = item("Bounds on what one run may use.", {"memory": "512MiB"})
     parameters: dict[ParameterName, Parameter] | None = item(
