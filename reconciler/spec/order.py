@@ -1,4 +1,4 @@
-"""The order of one attempt out of documents: argv and environment exist only from here on. Pure, and without pydantic."""
+"""The order of one attempt out of documents: argv and environment exist from here on only. Pure, without pydantic."""
 
 from __future__ import annotations
 

@@ -34,13 +34,15 @@ Objects = Mapping[Identity, SpecObject]
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What is desired, and which objects cannot be used. `desired` leaves these out."""
+    """What is desired, and which objects cannot be used as they are."""
 
     desired: Desired
     diagnostics: tuple[Diagnostic, ...] = ()
     """Each names its document's path and line, and the field; `places.locate` completes it from the text."""
     rejected: frozenset[Identity] = frozenset()
     """Objects whose references fail, and their dependents."""
+    held: frozenset[Identity] = frozenset()
+    """Those among them for which the last good version counts; the others are left out."""
 
 
 @dataclass(slots=True)
@@ -62,30 +64,39 @@ def resolve(
     objects: Objects,
     cache: ResolveCache | None = None,
     *,
+    last_good: Objects | None = None,
     broken: Iterable[Identity] = (),
     now: datetime | None = None,
 ) -> Resolved:
     """Resolve all objects to what is desired.
 
-    An object whose references fail is left out, and then its dependents are. `broken` are identities whose
-    documents are rejected already; messages say so. Requests that have expired at `now` need no valid references
-    any more.
+    An object whose references fail is replaced by its `last_good` version or else left out, and then its dependents
+    are. `broken` are identities whose documents are rejected already; messages say so. Requests that have expired
+    at `now` need no valid references any more.
     """
     cache = cache if cache is not None else ResolveCache()
     current = dict(objects)
     diagnostics: list[Diagnostic] = []
     rejected: set[Identity] = set()
+    held: set[Identity] = set()
     while True:
-        index = Index.of(current, rejected.union(broken))
+        index = Index.of(current, (rejected - held).union(broken))
         targets, faults = _targets(index, cache)
         faults.extend(check_references(index, now))
         if not faults:
-            return Resolved(_desired(index, targets), tuple(diagnostics), frozenset(rejected))
-        diagnostics.extend(_diagnostic(fault) for fault in faults)
-        failed = {fault.object.identity for fault in faults}
-        rejected |= failed
-        for identity in failed:
-            del current[identity]
+            return Resolved(
+                _desired(index, targets), tuple(diagnostics), frozenset(rejected), frozenset(held)
+            )
+        diagnostics.extend(_diagnostic(fault) for fault in faults if fault.object.identity not in held)
+        for identity in {fault.object.identity for fault in faults}:
+            before = (last_good or {}).get(identity)
+            if identity not in rejected and before is not None and before.digest != current[identity].digest:
+                current[identity] = before
+                held.add(identity)
+            else:
+                held.discard(identity)
+                del current[identity]
+            rejected.add(identity)
 
 
 def _diagnostic(fault: Fault) -> Diagnostic:
