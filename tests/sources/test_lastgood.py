@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.sources.place import (
     BROKEN,
     INSTALLATION,
@@ -254,9 +255,13 @@ def test_transactional_takes_all_or_nothing(tmp_path: Path) -> None:
 
 
 def test_an_attachment_that_changes_changes_the_document_that_names_it(place: Place) -> None:
-    event = "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART;VALUE=DATE:{}\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+    event = (
+        "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART;VALUE=DATE:{}\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+    )
     place.write("x/closures.ics", event.format("20261225"))
-    text = "apiVersion: reconciler/v1\nkind: Calendar\nmetadata: {name: closures}\nspec: {ics: closures.ics}\n"
+    text = (
+        "apiVersion: reconciler/v1\nkind: Calendar\nmetadata: {name: closures}\nspec: {ics: closures.ics}\n"
+    )
     place.write("x/calendar.yaml", text)
     place.write("a.yaml", job("a"))
     assert codes(place.take()) == {}
