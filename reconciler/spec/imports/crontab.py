@@ -55,8 +55,8 @@ def _convert_file(file: File, options: Options, writer: Writer) -> None:
         elif match := _VARIABLE.fullmatch(line):
             _set_variable(match[1] or match[2] or match[3], match[4], state, place, writer)
         elif match := _ENTRY.fullmatch(line):
-            _entry(match[1], match[2], state, place, writer)
-            unzoned = unzoned or not state.time_zone
+            added = _entry(match[1], match[2], state, place, writer)
+            unzoned = unzoned or (added and not state.time_zone)
         else:
             writer.remark_at(place, f"`{text}` is no entry of a crontab, and was left out")
     writer.endnote(state.comments)
@@ -102,13 +102,14 @@ def _set_variable(name: str, value: str, state: _State, place: str, writer: Writ
             state.environment[name] = value
 
 
-def _entry(when: str, rest: str, state: _State, place: str, writer: Writer) -> None:
+def _entry(when: str, rest: str, state: _State, place: str, writer: Writer) -> bool:
+    """Add the job of one entry; say whether there is one."""
     user = group = ""
     if state.has_user_column:
         match = _USER.fullmatch(rest)
         if match is None:
             writer.remark_at(place, f"`{when} {rest}` has no user and command, and was left out")
-            return
+            return False
         user, group, rest = match[1], match[2] or "", match[3]
     command, given = _split_percent(rest)
     job = writer.add("Job", program_name(command), place, state.comments)
@@ -127,6 +128,7 @@ def _entry(when: str, rest: str, state: _State, place: str, writer: Writer) -> N
     # cron starts an entry whether or not the last one has ended.
     job.spec["concurrency"] = "allow"
     _report(state, job)
+    return True
 
 
 def _split_percent(text: str) -> tuple[str, str | None]:
