@@ -55,6 +55,7 @@ class LocalExecutor:
         """Attempts to be adopted once every living runner has said what it holds."""
         self._inherited: set[int] = set()
         """Sessions of runs whose runner died: their orphans are our children now."""
+        self._dead_runners: set[int] = set()
         self._next_start = 0.0
         (self._state / "runner").mkdir(mode=0o700, parents=True, exist_ok=True)
         (self._state / "runs").mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -78,7 +79,7 @@ class LocalExecutor:
             self._end(key, files.end_record(None, None, Reason.START_FAILED.value, text, self._now()))
             return
         self._send(key, "adopt" if files.is_claimed(directory) else "start")
-        failpoint("executor.start.after_send")
+        failpoint("executor:after-send")
 
     def stop(self, attempt: AttemptId, reason: Reason, by: str = "") -> None:
         watched = self._watched.get(attempt.path)
@@ -114,14 +115,14 @@ class LocalExecutor:
             action = self._actions.get(fd)
             if action is not None:
                 action()
-        if self._inherited:
+        if self._inherited or self._dead_runners:
             self._reap_orphans()
         self._send_again()
         for link in self._links:
             link.flush()
         events, self._events = self._events, []
         if events:
-            failpoint("executor.poll.before_event")
+            failpoint("executor:before-events")
         return events
 
     def fileno(self) -> int:
@@ -132,7 +133,7 @@ class LocalExecutor:
             return 0.0
         if any(watched.link is None for key, watched in self._watched.items() if key not in self._waiting):
             return max(0.0, self._next_start - self._clock()[1])
-        return 1.0 if self._inherited else None
+        return 1.0 if self._inherited or self._dead_runners else None
 
     def close(self) -> None:
         for link in self._links:
@@ -146,9 +147,9 @@ class LocalExecutor:
 
     def _write_order(self, directory: str, order: Order) -> None:
         os.makedirs(directory, mode=0o700, exist_ok=True)
-        failpoint("executor.start.after_mkdir")
+        failpoint("executor:after-mkdir")
         files.write_order(directory, {"format": files.FORMAT, "bootId": self._boot_id, **order.document()})
-        failpoint("executor.start.after_order")
+        failpoint("executor:after-order")
 
     def _send(self, key: str, verb: str) -> None:
         watched = self._watched[key]
@@ -171,7 +172,7 @@ class LocalExecutor:
             return None
         self._next_start = now + _RESTART_SECONDS
         # Another daemon's runner, or our own of a moment ago, may hold the lock: then it is there to be met.
-        found = [link for link in living_runners(self._state / "runner") if not link.draining]
+        found = living_runners(self._state / "runner", "runner.sock")
         fresh = found[0] if found else start_runner(self._state)
         if fresh is not None:
             self._add(fresh)
@@ -255,6 +256,8 @@ class LocalExecutor:
         self._forget(link.fileno())
         self._links.remove(link)
         link.close()
+        if link.child is not None:
+            self._dead_runners.add(link.child)
         if link.greeted:
             self._next_start = 0.0
         for key, watched in list(self._watched.items()):
@@ -306,13 +309,13 @@ class LocalExecutor:
 
     def _reap_orphans(self) -> None:
         """Reap what the runs of a dead runner leave to us; nothing else of this process's children is touched."""
+        self._dead_runners = {pid for pid in self._dead_runners if not _reap(pid)}
         leaders = {watched.pid for watched in self._watched.values()}
         found = [process.look(pid) for pid in process.children(os.getpid())]
         orphans = [one for one in found if one is not None and one.session in self._inherited]
         for one in orphans:
             if one.state == "Z" and one.pid not in leaders:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(one.pid, os.WNOHANG)
+                _reap(one.pid)
         self._inherited &= {one.session for one in orphans} | leaders
 
     # -- small things
@@ -326,3 +329,11 @@ class LocalExecutor:
 
     def _now(self) -> tuple[float, float, str]:
         return (*self._clock(), self._boot_id)
+
+
+def _reap(pid: int) -> bool:
+    """Take the status of an ended child; False while it lives."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True

@@ -5,21 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+_INHERITED = 3
 _RUNNER = Path(__file__).resolve().parent.parent / "runner"
 
 
 class RunnerLink:
     """One runner. `synced`: it has said all that it holds; `draining`: it takes no new runs."""
 
-    def __init__(self, end: socket.socket, draining: bool, child: subprocess.Popen[bytes] | None = None) -> None:
+    def __init__(self, end: socket.socket, draining: bool, child: int | None = None) -> None:
         end.setblocking(False)
-        self._end, self._child = end, child
+        self._end, self.child = end, child
         self._incoming, self._outgoing = b"", bytearray()
         self.draining = draining
         self.greeted = self.synced = False
@@ -56,17 +57,14 @@ class RunnerLink:
         return messages
 
     def close(self) -> None:
-        """Hang up; reap the runner if it was our child and has ended."""
+        """Hang up; the runner lives on."""
         self._end.close()
-        if self._child is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._child.wait(timeout=1.0)
 
 
-def living_runners(folder: Path) -> list[RunnerLink]:
-    """Connect to every runner that listens in the folder; what nobody listens on any more is removed."""
+def living_runners(folder: Path, names: str = "*.sock") -> list[RunnerLink]:
+    """Connect to every runner that listens in the folder under such a name."""
     links = []
-    for path in sorted(folder.glob("*.sock")):
+    for path in sorted(folder.glob(names)):
         end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         # A socket's address holds only 107 bytes of path, so it is reached through a descriptor of its folder.
         where = os.open(folder, os.O_PATH | os.O_DIRECTORY)
@@ -84,17 +82,23 @@ def living_runners(folder: Path) -> list[RunnerLink]:
 def start_runner(state: Path) -> RunnerLink | None:
     """Start a runner in its own session, joined to us by a socket pair; None when this machine cannot now."""
     ours, its = socket.socketpair()
+    argv = [sys.executable, "-I", "-S", "-X", "utf8", str(_RUNNER), str(state), str(_INHERITED)]
+    log = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(state / "runner" / "log"), log, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+        (os.POSIX_SPAWN_DUP2, its.fileno(), _INHERITED),
+    ]
     environment = {name: value for name, value in os.environ.items() if name.startswith("RECONCILE_FAILPOINT")}
     try:
-        with open(state / "runner" / "log", "ab") as log:
-            child = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-X", "utf8", str(_RUNNER), str(state), str(its.fileno())],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=environment,
-                pass_fds=(its.fileno(),), start_new_session=True,
-            )  # fmt: skip
+        pid = os.posix_spawn(
+            argv[0], argv, environment, file_actions=actions, setsid=True, setsigmask=(),
+            setsigdef=signal.valid_signals(),
+        )  # fmt: skip
     except OSError:
         ours.close()
         return None
     finally:
         its.close()
-    return RunnerLink(ours, draining=False, child=child)
+    return RunnerLink(ours, draining=False, child=pid)

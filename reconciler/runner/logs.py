@@ -29,7 +29,7 @@ def bound_log(directory: str, bound: int, final: bool) -> int:
     if end <= head:
         return found.st_size
     attempt.replace(f"{directory}/{attempt.GAP}", {"offset": head, "length": end - head})
-    failpoint("runner.log.after_gap")
+    failpoint("runner:after-gap")
     fd = os.open(path, os.O_WRONLY)
     try:
         linux.punch_hole(fd, head, end - head)

@@ -78,7 +78,7 @@ class Runs:
         if key in self._live or key in self._unwritten:
             return
         directory = f"{self._root}/{key}"
-        failpoint("runner.start.before_go")
+        failpoint("runner:before-go")
         wall, boot = linux.now()
         try:
             try:
@@ -87,14 +87,14 @@ class Runs:
                 return self.adopt(key)
             except OSError as error:
                 raise spawn.Refused(f"could not claim the attempt: {error}") from error
-            failpoint("runner.start.after_go")
+            failpoint("runner:after-go")
             run = self._spawn(key, directory, wall)
         except spawn.Refused as refusal:
             record = attempt.end_record(None, None, refusal.reason, str(refusal), self._now())
             return self._publish(Run(key, directory, {}, 0, 0, wall), record)
-        failpoint("runner.start.after_spawn")
+        failpoint("runner:after-spawn")
         self._write_start(run, boot)
-        failpoint("runner.start.after_pid")
+        failpoint("runner:after-pid")
         self._track(run, boot, None)
         return None
 
@@ -183,12 +183,12 @@ class Runs:
             run = self._by_pid.get(found.si_pid)
             if run is not None and not run.adopted:
                 status = found.si_status << 8 if found.si_code == os.CLD_EXITED else found.si_status & 0x7F
-                failpoint("runner.end.before_exit")
+                failpoint("runner:before-exit")
                 self._record_end(run, status)
-                failpoint("runner.end.after_exit")
+                failpoint("runner:after-exit")
                 ended.append(run)
             os.waitpid(found.si_pid, os.WNOHANG)
-            failpoint("runner.end.after_reap")
+            failpoint("runner:after-reap")
         if ended:
             self._sweep(ended, childless)
 
@@ -276,7 +276,7 @@ class Runs:
         for one in run.members(process.everything()):
             process.signal_exactly(one, getattr(signal, f"SIG{run.stop_signal}"))
             process.signal_exactly(one, signal.SIGCONT)
-        failpoint("runner.stop.after_signal")
+        failpoint("runner:after-signal")
         self._at(since + run.grace, lambda: self._kill(run))
 
     def _kill(self, run: Run) -> None:

@@ -251,6 +251,11 @@ def _empty(fd: int) -> None:
 def main(state: str, inherited: int | None = None) -> None:
     """Serve this state directory; `inherited` is the descriptor of the socket to the daemon that started us."""
     os.umask(0o077)
+    for name in os.listdir("/proc/self/fd"):
+        # What a library of the daemon left open for its children would live in every run.
+        if int(name) > 2 and int(name) != inherited:
+            with contextlib.suppress(OSError):
+                os.close(int(name))
     linux.become_subreaper()
     os.chdir("/")
     sys.exit(Server(state, inherited).run())
