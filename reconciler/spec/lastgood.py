@@ -13,15 +13,12 @@ import posixpath
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any, Final, Protocol
 
 from reconciler.core.diagnostics import Diagnostic
 from reconciler.core.model import Desired
 from reconciler.ports.source import FileStamp, Snapshot, area_of, is_document, problem_digest
-from reconciler.spec.load import load_file
 from reconciler.spec.objects import Identity, LoadedFile, SpecObject
-from reconciler.spec.resolve import ResolveCache, resolve
 from reconciler.spec.stored import Stored, StoredFile, StoredObject
 
 INSTALLATION_MISSING: Final = "InstallationMissing"
@@ -32,7 +29,7 @@ HELD_FILE: Final = "its file is rejected"
 
 
 class Resolution(Protocol):
-    """What resolving gives (`reconciler.spec.resolve.Resolved`)."""
+    """What resolving gives (`spec.resolve.Resolved`)."""
 
     @property
     def desired(self) -> Desired: ...
@@ -59,23 +56,6 @@ class Loader:
     """Complete a diagnostic of resolving with its place in the text."""
     transactional: bool = False
     """Apply a state of the source as a whole or not at all."""
-
-
-def standard_loader(cache: ResolveCache, now: datetime, *, transactional: bool = False) -> Loader:
-    """The loader of YAML documents; `now` decides which requests have expired."""
-
-    def load(path: str, content: bytes, area: str | None, beside: ReadBeside) -> LoadedFile:
-        return load_file(path, content, area, read_beside=beside)
-
-    def resolve_now(objects: Specs, last_good: Specs, broken: Collection[Identity]) -> Resolution:
-        return resolve(objects, cache, last_good=last_good, broken=broken, now=now)
-
-    def place(diagnostic: Diagnostic, content: bytes) -> Diagnostic:
-        from reconciler.spec.places import locate
-
-        return locate(diagnostic, content)
-
-    return Loader(load, resolve_now, place, transactional)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +175,7 @@ class _Reading:
         objects, resolved = self._resolve()
         refused, message = self._refusal(objects)
         if refused:
-            desired = resolve_stored(self.before, self.loader)
+            desired = resolve_all(self.before, self.loader)
             wrong_files = self._files(self.before.objects, self.errors)
             stored = replace(self.before, files={**self.before.files, **wrong_files})
         else:
@@ -357,7 +337,7 @@ class _Reading:
         return files
 
 
-def resolve_stored(stored: Stored, loader: Loader) -> Desired:
+def resolve_all(stored: Stored, loader: Loader) -> Desired:
     """What the stored objects ask for, without those whose references fail."""
     objects = stored.specs()
     while True:

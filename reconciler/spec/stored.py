@@ -83,13 +83,15 @@ class Rows:
 
 
 def stored_from_rows(
-    objects: Iterable[Mapping[str, Any]], files: Iterable[Mapping[str, Any]], revision: Revision
+    objects: Iterable[Mapping[str, Any]],
+    files: Iterable[Mapping[str, Any]],
+    revision: Revision | None = None,
 ) -> Stored:
     """Read the tables `objects` and `files` back."""
     return Stored(
         {object.object.identity: object for object in map(_object_from_row, objects)},
         {row["path"]: _file_from_row(row) for row in files},
-        revision,
+        revision or Revision(),
     )
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from reconciler.core.model import Revision
 from reconciler.ports.source import Held, Snapshot
 from reconciler.sources.folder import FolderSource
-from reconciler.spec.lastgood import Accepted, accept, standard_loader
+from reconciler.spec.lastgood import Accepted, accept
+from reconciler.spec.loading import loader_of
 from reconciler.spec.objects import Identity
 from reconciler.spec.resolve import ResolveCache
 from reconciler.spec.stored import Stored, file_rows, object_rows, stored_from_rows
@@ -92,7 +93,7 @@ class Place:
 
     def take(self) -> Accepted:
         """Take the source as it is now, and keep what is accepted as the store would."""
-        loader = standard_loader(self.cache, NOW, transactional=self.transactional)
+        loader = loader_of(self.cache, transactional=self.transactional, clock=lambda: NOW)
         accepted = accept(self.stored, self.snapshot(), loader)
         self.stored = kept(self.stored, accepted.stored)
         self.accepted = accepted
