@@ -1,8 +1,8 @@
 """What one target needs now: wishes for runs, settled slots, stops, retries, ends, and when to look again.
 
-Pure: nothing is asked of the world; the same arguments always give the same decision, and deciding again after the
-decision's facts are folded gives no further facts. A decision never starts a run, it only wishes for one; `admit`
-makes the claims.
+Pure: nothing is asked of the world; the same arguments always give the same decision. Fold its facts and decide again
+until there are none; that takes a few passes. A decision never starts a run, it only wishes for one; `admit` makes
+the claims.
 """
 
 from __future__ import annotations
@@ -70,6 +70,9 @@ def decide(target: TargetId, plan: Plan | None, seen: Seen, now: Instant) -> Dec
     for run in list(active.values()):
         if _progress(out, target, plan, run, now):
             del active[run.run]
+    if out.facts:
+        # All else counts from the last start and the last end: those are folded first.
+        return out
     if plan is None or seen.since is None or seen.gone:
         for run in active.values():
             if run.waiting and run.attempt == 0:
@@ -455,10 +458,11 @@ def _criteria(
     assert criteria is not None
     causes = list(seen.causes)
     if criteria.every_seconds is not None:
-        due = every_due(seen, criteria.every_seconds)
-        if due <= now.wall:
+        due = every_due(plan, seen, criteria.every_seconds, now.wall)
+        unstarted = any(run.cause == "every" and run.started_at is None for run in active.values())
+        if due <= now.wall and not unstarted:
             causes.append("every")
-        else:
+        elif due > now.wall:
             out.wake(due)
         out.next_run = max(due, now.wall)
     if criteria.probe is not None and not paused:
@@ -483,7 +487,7 @@ def _criteria(
     out.facts.append(
         f.Queued(
             now.wall,
-            run=_fresh_name(seen, now, word),
+            run=run_name(now.wall, word),
             trigger=Trigger.AUTOMATIC,
             group=_group(target, cause, now),
             cause=cause,
@@ -499,25 +503,16 @@ def _group(target: TargetId, cause: str, now: Instant) -> str:
     return f"{target}/{run_name(now.wall, cause)}"
 
 
-def _fresh_name(seen: Seen, now: Instant, word: str) -> str:
-    """A name later than that of the last automatic run even where the clock was set back."""
-    at = now.wall
-    last = seen.last_started_at
-    if last is not None and last.replace(microsecond=0) >= at.replace(microsecond=0):
-        at = last + timedelta(seconds=1)
-    return run_name(at, word)
-
-
-def every_due(seen: Seen, every_seconds: float) -> datetime:
+def every_due(plan: Plan, seen: Seen, every_seconds: float, wall: datetime) -> datetime:
     """When `automatic.every` is met: at once when nothing ever started, after an edit or a resume a full interval."""
     assert seen.since is not None
     interval = timedelta(seconds=every_seconds)
     if seen.last_started_at is None:
-        return seen.since
+        return seen.since if seen.every_from is None else seen.every_from + interval
     due = seen.last_started_at + interval
-    if seen.every_from is not None and due <= seen.every_from:
-        return seen.every_from + interval
-    return due
+    ends = [pause.until for pause in plan.pauses] + [seen.pause_until, seen.every_from]
+    anew = max((end for end in ends if end is not None and end <= wall), default=None)
+    return due if anew is None or due > anew else anew + interval
 
 
 def _probe(out: Decision, every_seconds: float, seen: Seen, active: dict[str, RunSeen], now: Instant) -> None:

@@ -152,7 +152,7 @@ class Probed(Fact):
     """A heartbeat: the outcome of a probe. Only `met` and failures leave a fact."""
 
     outcome: str
-    """`started`, `met`, `nothing`, `failed`."""
+    """`started`, `met`, `nothing`, `failed`, `lost` (nobody can say; it is asked again)."""
     message: str = ""
 
 
@@ -221,7 +221,7 @@ KINDS: dict[str, type[Fact]] = {
 def is_heartbeat(fact: Fact) -> bool:
     """Whether the fact only overwrites what is seen and leaves no fact behind."""
     return isinstance(fact, Fingerprinted) or (
-        isinstance(fact, Probed) and fact.outcome in ("started", "nothing")
+        isinstance(fact, Probed) and fact.outcome in ("started", "nothing", "lost")
     )
 
 

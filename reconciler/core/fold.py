@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from reconciler.core import facts as f
 from reconciler.core.facts import Fact, LastRun, RunSeen, Seen, epoch
-from reconciler.core.model import Mode, Reason, State
+from reconciler.core.model import Reason, State, Trigger
 
 
 def fold(seen: Seen, fact: Fact) -> None:  # noqa: C901 - one rule per fact, in one place
@@ -48,17 +50,16 @@ def fold(seen: Seen, fact: Fact) -> None:  # noqa: C901 - one rule per fact, in 
             seen.pause_until, seen.pause_reason, seen.pause_by = fact.until, fact.reason, fact.by
         case f.ResumedLocally():
             seen.pause_until, seen.pause_reason, seen.pause_by = None, "", ""
-            seen.every_from = fact.at
+            _count_anew(seen, fact.at)
         case _:
             raise AssertionError(f"no rule for {fact!r}")
 
 
 def _joined(seen: Seen, fact: f.Joined) -> None:
-    if seen.since is not None and seen.mode is Mode.AUTOMATIC and fact.mode is Mode.AUTOMATIC:
+    if seen.since is not None:
         # An edit never fires retroactively: what the old interval has not fired counts anew.
-        seen.every_from = fact.at
+        _count_anew(seen, fact.at)
     if fact.again and fact.mode is not seen.mode:
-        seen.every_from = fact.at
         seen.causes.clear()
     seen.since = fact.at
     seen.cursor = epoch(fact.at)
@@ -67,6 +68,13 @@ def _joined(seen: Seen, fact: f.Joined) -> None:
     seen.schedule_digest = fact.schedule_digest
     seen.gone = False
     seen.unstarted = 0
+    seen.probing = False
+
+
+def _count_anew(seen: Seen, at: datetime) -> None:
+    """From here on `automatic.every` counts a full interval, unless it never ran."""
+    if seen.last_started_at is not None:
+        seen.every_from = at
 
 
 def _settled(seen: Seen, fact: f.Settled) -> None:
@@ -134,6 +142,9 @@ def _finished(seen: Seen, fact: f.Finished) -> None:
     if run.attempt == 0:
         if run.slot is not None and fact.state is State.MISSED:
             seen.unstarted += 1
+        if run.trigger is Trigger.AUTOMATIC:
+            # Cancelled before its start: its criterion is not met again at once.
+            seen.every_from = fact.at
         return
     last = LastRun(
         run=run.run,
