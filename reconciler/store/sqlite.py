@@ -286,6 +286,14 @@ class SqliteStore:
     def set_waiting(self, target: TargetId, run: str, why: str) -> None:
         self.db.execute("UPDATE runs SET waiting=? WHERE job=? AND domain=? AND run=?", (why, *target, run))
 
+    def mark_read(self, administrator: str, target: TargetId) -> None:
+        """Note that this administrator has seen all log lines of the target so far."""
+        self.db.execute(
+            "INSERT OR REPLACE INTO marks SELECT ?, job, domain, log_run, log_lines FROM targets "
+            "WHERE job=? AND domain=?",
+            (administrator, *target),
+        )
+
     # Documents.
 
     def objects(self) -> list[Mapping[str, Any]]:
