@@ -75,6 +75,11 @@ class _Field:
             raise ScheduleError(f"`{word}` is no {self.name}", KEY, f"write {self.low}-{self.high}")
         return value
 
+    def values(self, found: Sequence[int | str]) -> frozenset[int]:
+        """What croniter found; a `*` among others is all there is."""
+        numbers = frozenset(value for value in found if isinstance(value, int))
+        return numbers if "*" not in found else frozenset(range(self.low, self.high + 1))
+
 
 _SECOND: Final = _Field("second", 0, 59)
 _MINUTE: Final = _Field("minute", 0, 59)
@@ -196,12 +201,9 @@ def _expand(text: str, words: Iterable[str]) -> list[frozenset[int]]:
         expanded, _ = croniter.expand(" ".join([*rest, second]))
     except CroniterError as error:
         raise ScheduleError(f"`{text}` is not a cron expression: {error}", KEY) from error
-    fields = [
-        [int(n) for n in values] if values != ["*"] else None for values in (expanded[-1], *expanded[:-1])
-    ]
     return [
-        frozenset(range(known.low, known.high + 1) if values is None else values) if word else frozenset()
-        for word, known, values in zip(plain, _FIELDS, fields, strict=True)
+        known.values(found) if word else frozenset()
+        for word, known, found in zip(plain, _FIELDS, (expanded[-1], *expanded[:-1]), strict=True)
     ]
 
 

@@ -157,8 +157,8 @@ class CompiledSchedule:
             start, end, offset, seen = self.zone.segment(at)
             missing = self._named(seen + 1, start + offset) if start >= first else []
             if missing:
-                rest = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-                yield start, f"DST gap: {wall_text(missing[0])}{rest} does not exist"
+                rest = f" and {len(missing) - 1} more do" if len(missing) > 1 else " does"
+                yield start, f"DST gap: {wall_text(missing[0])}{rest} not exist"
             at = end
 
     def _named(self, first: int, end: int) -> list[int]:

@@ -1,6 +1,6 @@
 """How long compiling and asking for the next slot take; fails where a target of the project is not met.
 
-Run: python tests/bench/triggers.py
+Run: python tests/bench/triggers_bench.py
 """
 
 from __future__ import annotations
