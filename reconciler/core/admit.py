@@ -106,16 +106,14 @@ def _next(
     reserved: set[str] = set()
     ahead: dict[str, set[str]] = {}
     for item in ready:
-        blocked = any(lock in held or lock in reserved for lock in item.locks)
-        if blocked:
+        domain = item.target.domain
+        earlier = ahead.setdefault(domain, set())
+        if any(lock in held or lock in reserved or lock in earlier for lock in item.locks):
             # It waits for a lock: nobody who came later takes one of its locks before it.
             reserved.update(item.locks)
             continue
-        domain = item.target.domain
-        earlier = ahead.setdefault(domain, set())
-        overtakes = not earlier.isdisjoint(item.locks)
         earlier.update(item.locks)
-        if overtakes or limits.domain_full(domain, counts.get(domain, 0)):
+        if limits.domain_full(domain, counts.get(domain, 0)):
             continue
         best = first.get(domain)
         if best is None or _turn(item) < _turn(best):

@@ -538,9 +538,8 @@ def _overdue(out: Decision, plan: Plan, seen: Seen, now: Instant, paused: bool) 
 
 
 def _overdue_message(out: Decision, plan: Plan, seen: Seen, now: Instant, paused: bool) -> str:
-    if paused or any(run.waiting for run in seen.runs.values()):
-        # A waiting run may still make it good: neither begins nor ends anything.
-        return "" if paused else seen.overdue_message
+    if paused:
+        return ""
     limit = plan.expect.success_every_seconds
     if limit is not None:
         assert seen.since is not None
@@ -550,7 +549,8 @@ def _overdue_message(out: Decision, plan: Plan, seen: Seen, now: Instant, paused
             ended = base.isoformat(timespec="seconds") if seen.last_success else None
             return f"no success since {ended}" if ended else "never succeeded"
         out.wake(at)
-    if any(isinstance(fact, f.Queued) for fact in out.facts):
+    if seen.waiting or any(isinstance(fact, f.Queued) for fact in out.facts):
+        # A waiting run may still make it good: neither begins nor ends anything.
         return seen.overdue_message
     if plan.mode is Mode.SCHEDULED and seen.unstarted + _unstarted(out.facts) >= UNSTARTED_OVERDUE:
         return "two slots in a row or more started no run"
@@ -560,8 +560,4 @@ def _overdue_message(out: Decision, plan: Plan, seen: Seen, now: Instant, paused
 
 
 def _unstarted(facts: Sequence[Fact]) -> int:
-    return sum(
-        fact.count
-        for fact in facts
-        if isinstance(fact, f.Settled) and fact.reason not in (Reason.PAUSED, Reason.CALENDAR)
-    )
+    return sum(fact.count for fact in facts if isinstance(fact, f.Settled) and not fact.is_on_purpose)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import UTC, datetime
 from enum import Enum
@@ -55,6 +55,14 @@ class Settled(Fact):
     last: datetime
     count: int
     message: str = ""
+
+    @property
+    def is_on_purpose(self) -> bool:
+        """Whether nothing was expected of these slots, so that they make nobody overdue."""
+        return self.reason in _ON_PURPOSE
+
+
+_ON_PURPOSE = frozenset((Reason.PAUSED, Reason.CALENDAR, Reason.CLOCK_STEPPED, Reason.SCHEDULE_CHANGED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,13 +233,14 @@ def is_heartbeat(fact: Fact) -> bool:
     )
 
 
-_FIELDS: dict[type, tuple[tuple[str, Any], ...]] = {}
+_FIELDS: dict[type, tuple[tuple[str, Any, Callable[[str], Any] | None], ...]] = {}
 
 
-def _spec(kind: type) -> tuple[tuple[str, Any], ...]:
+def _spec(kind: type) -> tuple[tuple[str, Any, Callable[[str], Any] | None], ...]:
+    """The fields of a dataclass: name, default, and how its value is read from JSON text."""
     known = _FIELDS.get(kind)
     if known is None:
-        known = tuple((f.name, f.default) for f in fields(kind))
+        known = tuple((f.name, f.default, _READ.get(str(f.type))) for f in fields(kind))
         _FIELDS[kind] = known
     return known
 
@@ -239,7 +248,7 @@ def _spec(kind: type) -> tuple[tuple[str, Any], ...]:
 def to_json(value: Any) -> dict[str, Any]:
     """One dataclass of facts or seen state as plain JSON values, without what is at its default."""
     out: dict[str, Any] = {}
-    for name, default in _spec(type(value)):
+    for name, default, _ in _spec(type(value)):
         item = getattr(value, name)
         if item is default or (default is not MISSING and item == default):
             continue
@@ -251,34 +260,24 @@ def to_json(value: Any) -> dict[str, Any]:
     return out
 
 
-_TIMES = frozenset(
-    ("at", "first", "last", "slot", "deadline", "not_before", "until", "since", "queued_at", "started_at",
-     "claimed_at", "attempt_started_at", "finished_at", "pause_until", "every_from", "probed_at",
-     "overdue_since", "upstream_mark")
-)  # fmt: skip
+_READ: dict[str, Callable[[str], Any]] = {
+    "datetime": datetime.fromisoformat,
+    "datetime | None": datetime.fromisoformat,
+    "Mode": Mode,
+    "State": State,
+    "Trigger": Trigger,
+    "Reason": Reason,
+}
+"""How a field of this annotation is read from its JSON text."""
 
 
 def _revive(kind: type, body: Mapping[str, Any]) -> dict[str, Any]:
     out: dict[str, Any] = {}
-    for name, _ in _spec(kind):
-        if name not in body:
-            continue
-        item = body[name]
-        if name in _TIMES and isinstance(item, str):
-            item = datetime.fromisoformat(item)
-        elif name in _ENUMS:
-            item = _ENUMS[name](item)
-        out[name] = item
+    for name, _, read in _spec(kind):
+        if name in body:
+            item = body[name]
+            out[name] = item if read is None or item is None else read(item)
     return out
-
-
-_ENUMS: dict[str, Any] = {
-    "mode": Mode,
-    "state": State,
-    "trigger": Trigger,
-    "reason": Reason,
-    "stop_reason": Reason,
-}
 
 
 def fact_from_json(kind: str, body: Mapping[str, Any]) -> Fact:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from reconciler.core import facts as f
 from reconciler.core.facts import Fact, LastRun, RunSeen, Seen, epoch
-from reconciler.core.model import Reason, State, Trigger
+from reconciler.core.model import State, Trigger
 
 
 def fold(seen: Seen, fact: Fact) -> None:  # noqa: C901 - one rule per fact, in one place
@@ -79,7 +79,7 @@ def _count_anew(seen: Seen, at: datetime) -> None:
 
 def _settled(seen: Seen, fact: f.Settled) -> None:
     seen.cursor = max(seen.cursor or 0, epoch(fact.last))
-    if fact.reason not in (Reason.PAUSED, Reason.CALENDAR):
+    if not fact.is_on_purpose:
         seen.unstarted += fact.count
 
 

@@ -39,7 +39,9 @@ def instant(wall: datetime, boot_id: str = BOOT) -> Instant:
 def scheduled(schedule: Mapping[str, Any], calendars: Mapping[str, Any] = {}, **fields: Any) -> Plan:
     """A plan that follows this schedule block, by UTC where it names no zone."""
     compiled = compile_schedule(schedule, "UTC", calendars)
-    return plan(mode=Mode.SCHEDULED, schedule=compiled, schedule_digest=repr(sorted(schedule.items())), **fields)
+    return plan(
+        mode=Mode.SCHEDULED, schedule=compiled, schedule_digest=repr(sorted(schedule.items())), **fields
+    )
 
 
 def automatic(criteria: Criteria, **fields: Any) -> Plan:

@@ -144,7 +144,8 @@ def test_criteria_met_while_a_run_goes_on_are_held_and_give_one_run():
     [name] = life.wishes("2026-03-01T13:00")
     life.start(name, "2026-03-01T13:00")
     life.tell(
-        f.Met(utc("2026-03-01T13:01"), "after domain-sync/b"), f.Met(utc("2026-03-01T13:02"), "after domain-sync/c")
+        f.Met(utc("2026-03-01T13:01"), "after domain-sync/b"),
+        f.Met(utc("2026-03-01T13:02"), "after domain-sync/c"),
     )
 
     assert life.wishes("2026-03-01T13:02") == []

@@ -15,7 +15,12 @@ NAME = "20260302T023000Z"
 
 
 def run(**fields) -> RunSeen:
-    given = {"attempt": 1, "waiting": False, "started_at": utc("2026-03-02T02:30"), "slot": utc("2026-03-02T02:30")}
+    given = {
+        "attempt": 1,
+        "waiting": False,
+        "started_at": utc("2026-03-02T02:30"),
+        "slot": utc("2026-03-02T02:30"),
+    }
     return RunSeen(NAME, Trigger.SCHEDULE, utc("2026-03-02T02:30"), **{**given, **fields})
 
 
@@ -86,7 +91,9 @@ def test_a_broken_expectation_makes_a_success_a_warning(expect, end):
 
 
 def test_a_run_that_was_cancelled_says_by_whom_whatever_its_exit():
-    outcome = outcome_of(plan(), run(stop_reason=Reason.CANCELLED_BY, stop_by="alice"), ended(None, signal=15))
+    outcome = outcome_of(
+        plan(), run(stop_reason=Reason.CANCELLED_BY, stop_by="alice"), ended(None, signal=15)
+    )
 
     assert outcome == Outcome(State.CANCELLED, Reason.CANCELLED_BY, "by alice")
 

@@ -154,7 +154,9 @@ def test_jitter_moves_the_start_but_not_the_name_of_the_slot():
     life = Life(paced, "2026-03-01T12:00")
 
     assert life.wishes("2026-03-02T02:30") == []
-    assert life.decision("2026-03-02T02:30").wake_at.timestamp() == utc("2026-03-02T02:30").timestamp() + offset
+    assert (
+        life.decision("2026-03-02T02:30").wake_at.timestamp() == utc("2026-03-02T02:30").timestamp() + offset
+    )
     [wish] = life.look(life.decision("2026-03-02T02:30").wake_at)
     assert (wish.run, wish.trigger) == ("20260302T023000Z", Trigger.SCHEDULE)
 
@@ -179,7 +181,10 @@ def test_a_pause_that_expired_while_the_reconciler_was_down_still_skips_its_slot
 
     told = life.look("2026-03-01T19:10")
 
-    assert [(x.reason, x.count) for x in told if isinstance(x, f.Settled)] == [("Paused", 4), ("ReconcilerDown", 2)]
+    assert [(x.reason, x.count) for x in told if isinstance(x, f.Settled)] == [
+        ("Paused", 4),
+        ("ReconcilerDown", 2),
+    ]
     assert [x.run for x in told if isinstance(x, f.Queued)] == ["20260301T190000Z"]
 
 
@@ -277,7 +282,10 @@ def test_a_slot_on_a_closed_day_is_not_what_catch_up_latest_runs():
     told = life.look("2026-03-04T10:00")
 
     assert [x.run for x in told if isinstance(x, f.Queued)] == ["20260303T023000Z"]
-    assert [(x.reason, x.count) for x in told if isinstance(x, f.Settled)] == [("ReconcilerDown", 1), ("Calendar", 1)]
+    assert [(x.reason, x.count) for x in told if isinstance(x, f.Settled)] == [
+        ("ReconcilerDown", 1),
+        ("Calendar", 1),
+    ]
 
 
 # Overlap.
@@ -319,7 +327,9 @@ def test_replace_asks_the_running_one_to_stop_and_waits_for_its_end():
 
 
 def test_replace_drops_the_one_that_waits():
-    life = Life(scheduled({"startingDeadline": "5h", **HOURLY}, concurrency=Concurrency.REPLACE), "2026-03-01T12:30")
+    life = Life(
+        scheduled({"startingDeadline": "5h", **HOURLY}, concurrency=Concurrency.REPLACE), "2026-03-01T12:30"
+    )
     life.look("2026-03-01T13:00")
 
     assert life.finished("2026-03-01T14:00") == [("20260301T130000Z", "cancelled", "Replaced")]
