@@ -50,7 +50,8 @@ def slots(schedule: dict[str, Any], after: datetime, count: int, zone: str = "UT
 
 
 def slots_between(schedule: dict[str, Any], start: datetime, end: datetime) -> list[datetime]:
-    return [slot for slot in slots(schedule, start, 100_000) if slot <= end]
+    count = compile_schedule(schedule, "UTC").count(int(start.timestamp()), int(end.timestamp()), 100_000)
+    return slots(schedule, start, count)
 
 
 def walk(accepts: Accepts, start: datetime, end: datetime, zone: str, *, passes: int) -> list[datetime]:

@@ -27,9 +27,10 @@ def read_commands(values: Sequence[Value], unit: str) -> tuple[list[Command], li
     commands: list[Command] = []
     lost: list[str] = []
     for value in values:
-        text, unknown = expand(value.text, unit)
-        lost += [f"{specifier} is not known here, and was left as it is" for specifier in unknown]
-        for line in _split(words(text)):
+        # Specifiers are put in word by word: an empty one leaves an empty word.
+        expanded = [expand(word, unit) for word in words(value.text)]
+        lost += [f"{name} is not known here, and was left as it is" for _, names in expanded for name in names]
+        for line in _split([word for word, _ in expanded]):
             bare = line[0].lstrip("@-:+!|")
             prefixes = line[0][: len(line[0]) - len(bare)]
             rest = list(line[1:])

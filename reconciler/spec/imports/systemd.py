@@ -234,7 +234,7 @@ class _Reader:
         self._take(limits, "openFiles", "Service.LimitNOFILE", lambda text: int(text.partition(":")[0]))
         self._take(limits, "fileSize", "Service.LimitFSIZE", _size)
         self._take(limits, "nice", "Service.Nice", int)
-        self._take(limits, "ioClass", "Service.IOSchedulingClass", _one_of("idle", "best-effort"))
+        self._take(limits, "ioPriority", "Service.IOSchedulingClass", _one_of("idle"))
         if limits:
             spec["limits"] = limits
 
