@@ -14,6 +14,8 @@ from typing import Final
 from reconciler.core.model import Mode, Plan, Schedule, TargetId
 from reconciler.core.zones import zone
 
+_NEVER: Final = 1 << 62
+
 UNMEASURED_SECONDS: Final = 60.0
 """How long a run is taken to last that has never been measured."""
 
@@ -77,8 +79,9 @@ def _of_target(
     last = None if end is None else end - 1 - jitter
     while True:
         slot = schedule.next_after(after)
-        bounds = [bound for bound in (slot, last) if bound is not None]
-        for gap, note in schedule.gaps(after, min(bounds)) if bounds else ():
+        # Where no slot is left and no end is asked for, the schedule's own end bounds its gaps.
+        horizon = min(_NEVER if slot is None else slot, _NEVER if last is None else last)
+        for gap, note in schedule.gaps(after, horizon):
             yield coming(gap, Outlook.GAP, (note,))
         if slot is None or (last is not None and slot > last):
             return

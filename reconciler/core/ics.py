@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from reconciler.core.forecast import UNMEASURED_SECONDS, Coming, Outlook
 from reconciler.core.model import INSTALLATION, TargetId
-from reconciler.core.zones import wall_seconds
+from reconciler.core.zones import FIRST_YEAR, LAST_YEAR, wall_seconds
 
 _FOLD: Final = 75
 
@@ -211,6 +211,8 @@ def _time(line: _Line, value: str) -> IcsTime:
     if match is None:
         raise IcsError(f"`{value}` is not a date or a time", line.number)
     day, time, utc = match.groups()
+    if not FIRST_YEAR <= int(day[:4]) <= LAST_YEAR:
+        raise IcsError(f"`{value}` is not between {FIRST_YEAR} and {LAST_YEAR}", line.number)
     try:
         moment = datetime.strptime(day + (time or "000000"), "%Y%m%d%H%M%S")  # noqa: DTZ007 - a wall time
     except ValueError as error:
@@ -219,7 +221,9 @@ def _time(line: _Line, value: str) -> IcsTime:
     return IcsTime(wall_seconds(moment), zone, time is None)
 
 
-_DURATION = re.compile(r"\+?P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.ASCII)
+_DURATION = re.compile(
+    r"\+?P(?:(\d{1,4})W)?(?:(\d{1,5})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,8})M)?(?:(\d{1,9})S)?)?", re.ASCII
+)
 
 
 def _duration(line: _Line) -> int:

@@ -7,9 +7,9 @@ import re
 from typing import Final
 
 _SECONDS: Final = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?[wdhms])+", re.ASCII)
+_DURATION = re.compile(r"(?:\d{1,12}(?:\.\d{1,12})?[wdhms])+", re.ASCII)
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)([wdhms])", re.ASCII)
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s?([A-Za-z]*)", re.ASCII)
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,12})?)\s?([A-Za-z]*)", re.ASCII)
 _BYTES: Final = {
     "": 1,
     "B": 1,

@@ -15,6 +15,10 @@ DAY: Final = 86400
 EPOCH_ORDINAL: Final = 719163
 """The proleptic Gregorian ordinal of 1970-01-01."""
 
+FIRST_YEAR: Final = 1900
+LAST_YEAR: Final = 2200
+"""The years that a document may name."""
+
 _CHUNK_BITS: Final = 25
 _LOOK_BACK: Final = 3 * DAY
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - a wall time

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Any
 
 from reconciler.core.ics import IcsError
-from reconciler.core.zones import DAY, Zone, instant_seconds, wall_seconds
+from reconciler.core.zones import DAY, FIRST_YEAR, LAST_YEAR, Zone, instant_seconds, wall_seconds
 from reconciler.triggers.errors import ScheduleError
 from reconciler.triggers.events import Repeated, stretches_of
 
@@ -95,6 +95,7 @@ def day_of(text: Any, field: str, zone: Zone) -> tuple[int, int]:
         day = date.fromisoformat(str(text))
     except ValueError as error:
         raise ScheduleError(f"`{text}` is not a date", field, "write year-month-day: 2026-12-25") from error
+    _check_year(day.year, text, field)
     start = wall_seconds(datetime(day.year, day.month, day.day))  # noqa: DTZ001 - a wall time
     return zone.instant_of(start), zone.instant_of(start + DAY)
 
@@ -109,5 +110,12 @@ def moment_of(text: Any, field: str, zone: Zone) -> tuple[int, int]:
     except ValueError as error:
         hint = "write 2026-12-01, 2026-12-01T18:00 or 2026-12-01T18:00+01:00"
         raise ScheduleError(f"`{text}` is not a time", field, hint) from error
+    _check_year(moment.year, text, field)
     instant = zone.instant_of(wall_seconds(moment)) if moment.tzinfo is None else instant_seconds(moment)
     return instant, instant
+
+
+def _check_year(year: int, text: Any, field: str) -> None:
+    if not FIRST_YEAR <= year <= LAST_YEAR:
+        hint = f"write a year from {FIRST_YEAR} to {LAST_YEAR}"
+        raise ScheduleError(f"`{text}` is not in our time", field, hint)

@@ -11,7 +11,7 @@ from typing import Any, Protocol, cast
 
 from reconciler.core.model import CatchUp
 from reconciler.core.units import parse_duration
-from reconciler.core.zones import Zone
+from reconciler.core.zones import DAY, Zone
 from reconciler.core.zones import zone as find_zone
 from reconciler.triggers.calendars import Calendar, Calendars, compile_calendar, moment_of
 from reconciler.triggers.errors import ScheduleError, did_you_mean
@@ -19,6 +19,9 @@ from reconciler.triggers.pattern import Pattern
 from reconciler.triggers.schedule import FIRST_INSTANT, LAST_INSTANT, CompiledSchedule, Dst
 
 _OPTIONS = ("timeZone", "dst", "jitter", "from", "until", "catchUp", "startingDeadline", "calendars")
+
+
+_LONGEST = 366 * DAY
 
 
 class TriggerKind(Protocol):
@@ -106,6 +109,8 @@ def _seconds(spec: Mapping[str, Any], field: str) -> int | None:
         seconds = parse_duration(str(value))
     except ValueError as error:
         raise ScheduleError(str(error), field) from error
+    if seconds > _LONGEST:
+        raise ScheduleError(f"`{value}` is longer than a year", field)
     if seconds != int(seconds):
         raise ScheduleError(f"`{value}` is not a whole number of seconds", field)
     return int(seconds)

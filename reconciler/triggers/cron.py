@@ -53,7 +53,7 @@ _ALIASES: Final = {
 }
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _WEEKDAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_ITEM: Final = re.compile(r"(?:\*|([0-9a-z]+)(?:-([0-9a-z]+))?)(?:/(\d+))?", re.ASCII)
+_ITEM: Final = re.compile(r"(?:\*|([0-9a-z]{1,9})(?:-([0-9a-z]{1,9}))?)(?:/(\d{1,9}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +160,11 @@ def _split_days(word: str) -> tuple[OfMonth, str]:
     for item in word.split(","):
         if item == "l":
             before_last.append(0)
-        elif match := re.fullmatch(r"l-(\d+)", item, re.ASCII):
+        elif match := re.fullmatch(r"l-(\d{1,9})", item, re.ASCII):
             before_last.append(_Field("number of days before the last", 1, 30).number(match[1]))
         elif item == "lw":
             nearest.append(0)
-        elif match := re.fullmatch(r"(\d+)w", item, re.ASCII):
+        elif match := re.fullmatch(r"(\d{1,9})w", item, re.ASCII):
             nearest.append(_DAY.number(match[1]))
         else:
             plain.append(item)
@@ -181,7 +181,7 @@ def _split_weekdays(word: str) -> tuple[OfWeek, str]:
             raise ScheduleError(
                 "`L` as a day of the week is refused", KEY, "write `6` for Saturday, `5L` for the last Friday"
             )
-        if match := re.fullmatch(r"([0-9a-z]+)#(\d+)", item, re.ASCII):
+        if match := re.fullmatch(r"([0-9a-z]{1,9})#(\d{1,9})", item, re.ASCII):
             number = _Field("week of the month", 1, 5).number(match[2])
             nth.append(((_WEEKDAY.number(match[1]) - 1) % 7, number))
         elif match := re.fullmatch(r"(\d|[a-z]{3})l", item, re.ASCII):

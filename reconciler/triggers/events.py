@@ -7,11 +7,8 @@ from itertools import islice
 from typing import Any, Final
 
 from reconciler.core.ics import Event, IcsError, IcsTime, read_events
-from reconciler.core.zones import DAY, Zone, wall_moment, wall_seconds
+from reconciler.core.zones import DAY, LAST_YEAR, Zone, wall_moment, wall_seconds
 from reconciler.core.zones import zone as find_zone
-
-LAST_YEAR: Final = 2200
-"""Repetition is followed no further: what repeats for ever ends here."""
 
 _FREQUENCIES: Final = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY")
 
@@ -89,6 +86,8 @@ def stretches_of(text: str, reader: Zone) -> tuple[list[Stretch], list[Repeated]
         left_out = frozenset(_zone(time, event, reader).instant_of(time.wall) for time in event.left_out)
         added = [_zone(time, event, reader).instant_of(time.wall) for time in event.added]
         if event.rule:
+            if occurrence.seconds > 366 * DAY:
+                raise IcsError("an event that repeats lasts no longer than a year", event.line)
             repeated.append(Repeated(_rule(event, occurrence.zone), occurrence, left_out))
         else:
             added.append(occurrence.zone.instant_of(event.first.wall))
@@ -107,12 +106,14 @@ def _zone(time: IcsTime, event: Event, reader: Zone) -> Zone:
 
 
 def _rule(event: Event, zone: Zone) -> Any:
-    """The RRULE of an event over naive wall times, always with an end, so that no rule is searched for ever."""
+    """The RRULE of an event over naive wall times, ended by LAST_YEAR, so that no rule is searched for ever."""
     from dateutil.rrule import rrulestr
 
     parts = dict(part.partition("=")[::2] for part in event.rule.upper().strip().rstrip(";").split(";"))
     if parts.get("FREQ") not in _FREQUENCIES:
         raise IcsError(f"RRULE needs a FREQ of {', '.join(_FREQUENCIES)}", event.line)
+    if not parts.get("INTERVAL", "1").strip("0").isdigit():
+        raise IcsError("RRULE: INTERVAL is 1 or more", event.line)
     start = wall_moment(event.first.wall)
     count = parts.pop("COUNT", "")
     parts["UNTIL"] = _until(parts.get("UNTIL", ""), event, zone)

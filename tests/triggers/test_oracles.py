@@ -69,6 +69,15 @@ def slots_between(schedule: CompiledSchedule, start: datetime, end: datetime) ->
     return found
 
 
+def first_slots(schedule: CompiledSchedule, start: datetime, count: int) -> list[int]:
+    found: list[int] = []
+    slot = schedule.next_after(int(start.timestamp()))
+    while slot is not None and len(found) < count:
+        found.append(slot)
+        slot = schedule.next_after(slot)
+    return found
+
+
 @functools.cache
 def _looks(zone: str, start: datetime, end: datetime) -> list[walk.Look]:
     return list(walk.looks(zone, start, end))
@@ -96,9 +105,9 @@ def test_slots_around_a_clock_change_are_those_of_a_minute_walk(change: str) -> 
 @pytest.mark.parametrize("zone", sorted({zone for zone, _ in CHANGES.values()}))
 def test_slots_of_sampled_months_until_2100_are_those_of_a_minute_walk(zone: str) -> None:
     chance = random.Random(zone)
-    for _ in range(12):
+    for _ in range(6):
         start = utc(chance.randint(2000, 2100), chance.randint(1, 12), chance.randint(1, 28))
-        for text in EXPRESSIONS:
+        for text in chance.sample(EXPRESSIONS, 8):
             _agrees_with_the_walk(text, zone, start, start + timedelta(days=40))
 
 
@@ -146,12 +155,7 @@ def _agrees_with_cronsim(zone: str, text: str, start: datetime) -> None:
             theirs.append(instant)
         if len(theirs) == 60:
             break
-    ours: list[int] = []
-    slot = schedule.next_after(int(start.timestamp()))
-    while slot is not None and len(ours) < len(theirs):
-        ours.append(slot)
-        slot = schedule.next_after(slot)
-    assert ours == theirs, f"{text} in {zone} from {start}"
+    assert first_slots(schedule, start, len(theirs)) == theirs, f"{text} in {zone} from {start}"
 
 
 @pytest.mark.parametrize("zone", CRONSIM_ZONES)
@@ -187,31 +191,22 @@ ON_CALENDAR = {
 @pytest.mark.parametrize(
     "zone", ["Europe/Paris", "America/New_York", "Australia/Lord_Howe", "America/Havana"]
 )
-@pytest.mark.parametrize("text", ON_CALENDAR)
-def test_dst_skip_has_the_slots_that_systemd_gives_them(text: str, zone: str) -> None:
-    for start in (utc(2026, 3, 28, 12), utc(2026, 10, 24, 12)):
-        answer = subprocess.run(
-            [
-                "systemd-analyze",
-                "calendar",
-                "--iterations=30",
-                f"--base-time={start:%Y-%m-%d %H:%M:%S} UTC",
-                f"{ON_CALENDAR[text]} {zone}",
-            ],
-            env={"TZ": "UTC", "LC_ALL": "C"},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        found = [line.rsplit(": ", 1)[1] for line in answer.stdout.splitlines() if "UTC" in line]
-        theirs = [
-            datetime.strptime(at, "%a %Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC).timestamp() for at in found
-        ]
+@pytest.mark.parametrize("start", [utc(2026, 3, 28, 12), utc(2026, 10, 24, 12)], ids=["March", "October"])
+def test_dst_skip_has_the_slots_that_systemd_gives_them(start: datetime, zone: str) -> None:
+    answer = subprocess.run(
+        ["systemd-analyze", "calendar", "--iterations=30", f"--base-time={start:%Y-%m-%d %H:%M:%S} UTC"]
+        + [f"{spec} {zone}" for spec in ON_CALENDAR.values()],
+        env={"TZ": "UTC", "LC_ALL": "C"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answers = answer.stdout.split("Normalized form")[1:]
+    for text, theirs in zip(ON_CALENDAR, answers, strict=True):
+        lines = [line.rsplit(": ", 1)[1] for line in theirs.splitlines() if line.endswith(" UTC")]
+        expected = [datetime.strptime(at, "%a %Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC) for at in lines]
+        assert len(expected) == 30
         schedule = compile_schedule({"cron": text, "dst": "skip"}, zone)
-        ours: list[int] = []
-        slot = schedule.next_after(int(start.timestamp()))
-        while slot is not None and len(ours) < 30:
-            ours.append(slot)
-            slot = schedule.next_after(slot)
-        assert len(theirs) == 30
-        assert ours == theirs
+        assert first_slots(schedule, start, 30) == [int(at.timestamp()) for at in expected], (
+            f"{text} in {zone}"
+        )

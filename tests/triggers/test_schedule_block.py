@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from reconciler.triggers import CompiledSchedule, ScheduleError, compile_schedule, tzdata_version
 
@@ -143,6 +145,9 @@ def test_a_schedule_is_written_in_a_few_words(spec: dict[str, Any], text: str) -
         ({"cron": "0 2 * * *", "catchUp": "first"}, "catchUp", "`first`", "latest or none or all"),
         ({"cron": "0 2 * * *", "jitter": "5"}, "jitter", "no unit", ""),
         ({"cron": "0 2 * * *", "jitter": "0.5s"}, "jitter", "whole number of seconds", ""),
+        ({"cron": "0 2 * * *", "jitter": "367d"}, "jitter", "longer than a year", ""),
+        ({"cron": "0 2 * * *", "from": "0001-01-01"}, "from", "not in our time", "1900"),
+        ({"cron": "0 2 * * *", "until": "9999-12-31T23:59Z"}, "until", "not in our time", "2200"),
         ({"cron": "0 2 * * *", "startingDeadline": "soon"}, "startingDeadline", "not a duration", ""),
         ({"cron": "0 2 * * *", "from": "tomorrow"}, "from", "not a date", "2026-12-25"),
         ({"cron": "0 2 * * *", "from": "2026-12-01", "until": "2026-11-01"}, "until", "not later than", ""),
@@ -231,12 +236,47 @@ def test_a_schedule_comes_to_its_end_after_many_centuries_without_an_error() -> 
     assert schedule.last_until(int(WEDNESDAY.timestamp()), -(10**11)) == int(
         datetime(2024, 2, 28, 23, tzinfo=UTC).timestamp()
     )
-    slot: int | None = int(WEDNESDAY.timestamp())
-    while slot is not None and slot < 240_000_000_000:
-        slot = schedule.next_after(slot)
-    assert slot is not None
+    assert schedule.next_after(240_000_000_000) is not None
+    assert compile_schedule({"every": "1s"}, "UTC").next_after(249_999_999_999) is None
 
 
 def test_the_tz_database_has_a_version_for_cache_keys() -> None:
     assert tzdata_version()
     assert tzdata_version() == tzdata_version()
+
+
+FIELD = st.text("0123456789*/-,LW#?HmontuefrijacdT:. @", max_size=9)
+VALUE = st.none() | st.integers() | st.text(max_size=20) | st.lists(st.text(max_size=6), max_size=3)
+
+
+def compiled(spec: dict[str, Any], zone: str) -> CompiledSchedule | ScheduleError:
+    try:
+        return compile_schedule(spec, zone)
+    except ScheduleError as error:
+        return error
+
+
+@settings(max_examples=300)
+@given(st.lists(FIELD, min_size=4, max_size=7).map(" ".join))
+def test_any_text_is_a_schedule_or_refused_as_one(text: str) -> None:
+    found = compiled({"cron": text}, "Europe/Paris")
+    if isinstance(found, ScheduleError):
+        assert found.field == "cron"
+        return
+    slot = found.next_after(0)
+    assert slot is not None
+    assert found.last_until(slot, 0) == slot
+
+
+@settings(max_examples=300)
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            ["every", "weekly", "timeZone", "jitter", "from", "until", "dst", "startingDeadline"]
+        ),
+        VALUE,
+    )
+)
+def test_any_block_is_a_schedule_or_refused_as_one(spec: dict[str, Any]) -> None:
+    found = compiled(spec, "UTC")
+    assert not isinstance(found, ScheduleError) or found.message
