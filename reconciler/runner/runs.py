@@ -6,7 +6,6 @@ import contextlib
 import heapq
 import os
 import signal
-import sys
 
 from reconciler.ports import attempt, process
 from reconciler.ports.attempt import TYPE_CHECKING
@@ -152,7 +151,8 @@ class Runs:
         run.stop = (reason, by)
         with contextlib.suppress(OSError):
             attempt.write_stop(run.directory, reason, by, linux.now()[1])
-        self._end_tree(run, linux.now()[1])
+        since = linux.now()[1]
+        self.insist(lambda: self._end_tree(run, since))
 
     def sync(self) -> list[list[Any]]:
         """Return the messages that tell a daemon that just came all it does not know."""
@@ -190,7 +190,7 @@ class Runs:
             os.waitpid(found.si_pid, os.WNOHANG)
             failpoint("runner:after-reap")
         if ended:
-            self._sweep(ended, childless)
+            self.insist(lambda: self._sweep(ended, childless))
 
     def fire(self) -> float | None:
         """Do what is due by time; return the seconds until the next of it."""
@@ -198,8 +198,16 @@ class Runs:
             pause = self._timers[0][0] - linux.now()[1]
             if pause > 0:
                 return pause
-            heapq.heappop(self._timers)[2]()
+            self.insist(heapq.heappop(self._timers)[2])
         return None
+
+    def insist(self, action: Callable[[], None]) -> None:
+        """Do this; where the machine lacks descriptors, memory or disk, say so and do it again in a second."""
+        try:
+            action()
+        except OSError as error:
+            _note(f"could not go on: {error}; trying again in a second")
+            self._at(linux.now()[1] + _RETRY_SECONDS, action)
 
     def clean_up(self) -> None:
         """End what runs left behind whose end is recorded: a runner before us died while it did that."""
@@ -214,7 +222,10 @@ class Runs:
     # -- starting and adopting
 
     def _spawn(self, key: str, directory: str, wall: float) -> Run:
-        order = attempt.read_journal(directory).order
+        try:
+            order = attempt.read_journal(directory).order
+        except OSError as error:
+            raise spawn.Refused(f"could not read the order: {error}") from error
         if order is None or order.get("format") != attempt.FORMAT:
             raise spawn.Refused(f"could not read the order {directory}/{attempt.ORDER}")
         try:
@@ -244,7 +255,7 @@ class Runs:
         self._say(self._started(run))
         if stop is not None:
             run.stop = (stop["stop"], stop["by"])
-            self._end_tree(run, stop["boot"])
+            self.insist(lambda: self._end_tree(run, stop["boot"]))
         elif run.timeout is not None:
             self._at(boot + run.timeout, lambda: self._time_out(run))
         if run.log_bytes and not self._log_pause:
@@ -418,4 +429,5 @@ class Runs:
 
 
 def _note(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    with contextlib.suppress(OSError):  # the disk that is full may be the one that this is written to
+        os.write(2, f"{text}\n".encode(errors="replace"))

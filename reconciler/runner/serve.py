@@ -82,7 +82,7 @@ class Server:
         if self._inherited is not None:
             os.set_inheritable(self._inherited, False)
             self._meet(socket.socket(fileno=self._inherited))
-        self._runs.clean_up()
+        self._runs.insist(self._runs.clean_up)
         idle_since = linux.now()[1]
         while True:
             pause = self._runs.fire()
@@ -96,7 +96,7 @@ class Server:
             for fd, _ in self._epoll.poll(-1 if pause is None else min(max(pause, 0.0), _POLL_SECONDS_MAX)):
                 idle_since = linux.now()[1]
                 if fd in self._watched:
-                    self._watched[fd]()
+                    self._runs.insist(self._watched[fd])
             for _ in range(min(len(self._asked), _STARTS_BETWEEN_LOOKS)):
                 self._answer(self._asked.popleft())
             self._runs.reap()
@@ -205,9 +205,9 @@ class Server:
             case ["start", key]:
                 self._runs.start(key)
             case ["adopt", key]:
-                self._runs.adopt(key)
+                self._runs.insist(lambda: self._runs.adopt(key))
             case ["stop", key, reason, by]:
-                self._runs.stop(key, reason, by)
+                self._runs.insist(lambda: self._runs.stop(key, reason, by))
 
     def _drain(self) -> None:
         """Leave name and lock to a new runner and only see our runs end; their daemon still finds us, by our pid."""
