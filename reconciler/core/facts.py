@@ -93,6 +93,8 @@ class Claimed(Fact):
     digest: str
     revision: str = ""
     dirty: bool = False
+    locks: tuple[str, ...] = ()
+    """What it holds until it has ended, whatever becomes of its definition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,11 +235,11 @@ def is_heartbeat(fact: Fact) -> bool:
     )
 
 
-_FIELDS: dict[type, tuple[tuple[str, Any, Callable[[str], Any] | None], ...]] = {}
+_FIELDS: dict[type, tuple[tuple[str, Any, Callable[[Any], Any] | None], ...]] = {}
 
 
-def _spec(kind: type) -> tuple[tuple[str, Any, Callable[[str], Any] | None], ...]:
-    """The fields of a dataclass: name, default, and how its value is read from JSON text."""
+def _spec(kind: type) -> tuple[tuple[str, Any, Callable[[Any], Any] | None], ...]:
+    """The fields of a dataclass: name, default, and how its value is read from JSON."""
     known = _FIELDS.get(kind)
     if known is None:
         known = tuple((f.name, f.default, _READ.get(str(f.type))) for f in fields(kind))
@@ -260,13 +262,14 @@ def to_json(value: Any) -> dict[str, Any]:
     return out
 
 
-_READ: dict[str, Callable[[str], Any]] = {
+_READ: dict[str, Callable[[Any], Any]] = {
     "datetime": datetime.fromisoformat,
     "datetime | None": datetime.fromisoformat,
     "Mode": Mode,
     "State": State,
     "Trigger": Trigger,
     "Reason": Reason,
+    "tuple[str, ...]": tuple,
 }
 """How a field of this annotation is read from its JSON text."""
 
@@ -309,6 +312,8 @@ class RunSeen:
     digest: str = ""
     revision: str = ""
     dirty: bool = False
+    locks: tuple[str, ...] = ()
+    """Held since the claim of the last attempt."""
     started_at: datetime | None = None
     attempt_started_at: datetime | None = None
     not_before: datetime | None = None

@@ -113,6 +113,7 @@ def _moved(seen: Seen, run: RunSeen, fact: f.Claimed | f.Started | f.Ended | f.D
             run.attempt_started_at = None
             run.ended = None
             run.digest, run.revision, run.dirty = fact.digest, fact.revision, fact.dirty
+            run.locks = fact.locks
         case f.Started():
             run.attempt_started_at = fact.at
             if run.started_at is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from reconciler.core import facts as f
-from reconciler.core.decide import Stop, decide
+from reconciler.core.decide import Decision, Stop
 from reconciler.core.facts import Fact, Seen, epoch, is_heartbeat
 from reconciler.core.fold import fold
 from reconciler.core.model import Desired, Instant, Plan, Reason, State, TargetId
@@ -18,6 +18,9 @@ from reconciler.ports.store import Store
 MAX_PASSES = 8
 """A target settles in two or three passes; more means that a rule contradicts itself."""
 CLOCK_TOLERANCE_SECONDS = 300
+
+
+Decide = Callable[[TargetId, Plan | None, Seen, Instant], Decision]
 
 
 @dataclass(slots=True)
@@ -44,7 +47,7 @@ class _Wakes:
 class Board:
     """Looks at targets: decides, records and folds facts, and keeps the rows. Use it inside a transaction."""
 
-    def __init__(self, store: Store, not_ready: Callable[[TargetId, Plan], str]) -> None:
+    def __init__(self, store: Store, not_ready: Callable[[TargetId, Plan], str], decide: Decide) -> None:
         self.store = store
         self.desired = Desired()
         self.effects = Effects()
@@ -55,7 +58,7 @@ class Board:
         self._touched: dict[TargetId, Seen] = {}
         self._wakes: dict[TargetId, _Wakes] = {}
         self._dirty: set[TargetId] = set()
-        self._not_ready = not_ready
+        self._not_ready, self._decide = not_ready, decide
 
     def reload(self) -> None:
         """Forget all that is in memory: after a rollback the store alone says what is so."""
@@ -112,7 +115,7 @@ class Board:
         if seen.cursor is not None and seen.cursor > epoch(now.wall) + CLOCK_TOLERANCE_SECONDS:
             self.record(target, f.ClockSetBack(now.wall))
         for _ in range(MAX_PASSES):
-            decision = decide(target, plan, seen, now)
+            decision = self._decide(target, plan, seen, now)
             for fact in decision.facts:
                 if isinstance(fact, f.Queued) and self.store.run_exists(target, fact.run):
                     self._settle_again(target, fact, now)

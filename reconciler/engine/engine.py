@@ -10,11 +10,11 @@ from typing import Protocol
 
 from reconciler.core import facts as f
 from reconciler.core.admit import Admission, Running, Waiting, Why, admit
-from reconciler.core.decide import retry_wait_seconds
+from reconciler.core.decide import decide, retry_wait_seconds
 from reconciler.core.facts import Fact, RunSeen, Seen, from_epoch
-from reconciler.core.model import Concurrency, Desired, Instant, Plan, Reason, TargetId
+from reconciler.core.model import Concurrency, Desired, Instant, Limits, Plan, Reason, TargetId
 from reconciler.engine.applying import Applying
-from reconciler.engine.board import Board, Effects
+from reconciler.engine.board import Board, Decide, Effects
 from reconciler.engine.upstream import Upstream
 from reconciler.ports.clock import Clock
 from reconciler.ports.executor import AttemptId, Ended, Executor, ExecutorEvent, NotStarted, Order, Started
@@ -57,6 +57,9 @@ class Orders(Protocol):
         """Documents have changed."""
 
 
+Admit = Callable[[Sequence[Waiting], Sequence[Running], Limits, str], Admission]
+
+
 @dataclass(slots=True)
 class Parts:
     """What the engine is put together from."""
@@ -78,6 +81,8 @@ class Parts:
     """False for a process that applies and leaves: it decides and records, and starts nothing."""
     hooks: list[Callable[[TargetId, f.Finished, Instant], None]] = field(default_factory=list)
     """Called in the transaction that records the end of a run (letters)."""
+    decide: Decide = decide
+    admit: Admit = admit
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ class Engine:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.store = parts.store
-        self.board = Board(parts.store, parts.orders.not_ready)
+        self.board = Board(parts.store, parts.orders.not_ready, parts.decide)
         self.applying = Applying(self.board)
         self.upstream = Upstream(self.board)
         self.problem = ""
@@ -431,7 +436,7 @@ class Engine:
         for target, seen in self.board.active.items():
             self._stand(target, seen, now, waiting, running)
         before = self.admission.waits
-        admission = admit(waiting, running, self.board.desired.limits, self.admission.last_domain)
+        admission = self.parts.admit(waiting, running, self.board.desired.limits, self.admission.last_domain)
         for claim in admission.claims:
             order = self._claim(claim, now)
             if order is not None:
@@ -451,7 +456,7 @@ class Engine:
         busy = ""
         for run in seen.runs.values():
             if not run.waiting:
-                running.append(Running(target, run.run, locks))
+                running.append(Running(target, run.run, run.locks))
                 busy = busy or run.run
         alone = plan is None or plan.concurrency is not Concurrency.ALLOW
         for run in seen.runs.values():
@@ -486,6 +491,7 @@ class Engine:
                 prepared.digest if first else run.digest,
                 revision.commit if first else run.revision,
                 revision.dirty if first else run.dirty,
+                claim.locks,
             ),
         )
         if prepared.order is None:

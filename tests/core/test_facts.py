@@ -32,7 +32,7 @@ SAMPLES = [
     f.Queued(
         utc(START), "r", Trigger.REQUEST, "g", utc(START), "c", "alice", {"full": True}, "n", utc(START)
     ),
-    f.Claimed(utc(START), "r", 1, "boot", "d", "abc", True),
+    f.Claimed(utc(START), "r", 1, "boot", "d", "abc", True, ("db",)),
     f.Started(utc(START), "r", 1, 42),
     f.Ended(utc(START), "r", 1, 3, None, Reason.EXIT_CODE, "m", 1, 2, 3, 4, 50, 1.5),
     f.Delayed(utc(START), "r", 2, utc(START), 3.5, "boot"),
