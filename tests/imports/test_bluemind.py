@@ -152,3 +152,12 @@ def test_the_second_pass_of_quartz_is_said_where_it_matters() -> None:
                                   '{"id": "Ü", "domainPlanification": [{}]}'])  # fmt: skip
 def test_any_text_is_imported_without_an_exception(text: str) -> None:
     assert convert("bluemind", [File("x", text)], Options()).documents_yaml.startswith("# Imported")
+
+
+@pytest.mark.parametrize("value", [None, 0, True, "x", "", [], [3], [[]], [{}], {}, {"a": 1}])
+def test_a_value_of_a_wrong_type_breaks_nothing(value: Any) -> None:
+    for key in ("id", "kind", "description", "sendReport", "recipients", "domainPlanification"):
+        assert convert("bluemind", [File("x", search(**{key: value}))], Options()).documents_yaml
+    for key in ("kind", "domain", "rec"):
+        text = search(plan("SCHEDULED", "0 0 2 * * ?") | {key: value})
+        assert convert("bluemind", [File("x", text)], Options()).documents_yaml

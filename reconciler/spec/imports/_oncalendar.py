@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import Any
-from zoneinfo import available_timezones
+
+from reconciler.core.zones import zone as find_zone
 
 _SHORTHANDS = {
     "minutely": "*-*-* *:*:00",
@@ -69,7 +70,7 @@ def parse(text: str) -> Event:
     if not words:
         raise NotCarried("there is no calendar event")
     zone = ""
-    if len(words) > 1 and (words[-1] == "UTC" or words[-1] in available_timezones()):
+    if len(words) > 1 and _is_zone(words[-1]):
         zone = words.pop()
     if len(words) == 1 and words[0].lower() in _SHORTHANDS:
         words = _SHORTHANDS[words[0].lower()].split()
@@ -101,6 +102,13 @@ def parse(text: str) -> Event:
         _values(second, 0, 59),
         zone,
     )
+
+
+def _is_zone(word: str) -> bool:
+    try:
+        return word[0].isalpha() and bool(find_zone(word))
+    except KeyError:
+        return False
 
 
 def schedules(events: Sequence[Event]) -> list[dict[str, Any]]:

@@ -81,12 +81,17 @@ def _convert(source: dict[str, Any], place: str, options: Options, writer: Write
 
 def _plans(source: dict[str, Any], job: Document, writer: Writer) -> dict[str, Plan]:
     plans: dict[str, Plan] = {}
-    for entry in source.get("domainPlanification") or []:
+    listed = source.get("domainPlanification")
+    for entry in listed if isinstance(listed, list) else []:
+        if not isinstance(entry, dict):
+            writer.remark(f"`{entry}` is no plan, and was left out", job)
+            continue
         domain, kind = _ascii(str(entry.get("domain") or _NO_DOMAIN)), str(entry.get("kind"))
         if kind not in _MODES:
             writer.remark(f"{domain}: the plan `{kind}` is not known here, and was left out", job)
             continue
-        expression = str((entry.get("rec") or {}).get("cronString") or "") if kind == "SCHEDULED" else ""
+        rec = entry.get("rec")
+        expression = str(rec.get("cronString") or "") if kind == "SCHEDULED" and isinstance(rec, dict) else ""
         plans[domain] = (_MODES[kind], " ".join(expression.split()))
     return plans
 

@@ -14,6 +14,7 @@ from reconciler.core.units import format_duration
 from reconciler.spec.imports._changes import matching_dst
 from reconciler.spec.imports._commands import unknown_command
 from reconciler.spec.imports._documents import Document, File, Imported, Options, Writer
+from reconciler.spec.reader import read_stream
 from reconciler.triggers import ScheduleError
 from reconciler.triggers.schedule import Dst
 
@@ -29,8 +30,7 @@ def convert(files: Sequence[File], options: Options) -> Imported:
     """One Job for each CronJob; other kinds are named and left out."""
     writer = Writer(f"Imported from {', '.join(file.name for file in files)}")
     for file in files:
-        for number, manifest in enumerate(_manifests(file, writer), 1):
-            place = f"{file.name}#{number}"
+        for place, manifest in _manifests(file, writer):
             if manifest.get("kind") == "CronJob":
                 _convert(_Manifest(manifest), place, options, writer)
             else:
@@ -38,17 +38,23 @@ def convert(files: Sequence[File], options: Options) -> Imported:
     return writer.finish()
 
 
-def _manifests(file: File, writer: Writer) -> Iterator[dict[str, Any]]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        # The C parser is quicker, and crashes on deep nesting.
-        for document in YAML(typ="safe", pure=True).load_all(file.text):
-            listed = document.get("items", []) if isinstance(document, dict) and "items" in document else [document]
-            yield from (item for item in listed if isinstance(item, dict))
-    except (YAMLError, RecursionError, ValueError) as error:
-        writer.remark_at(file.name, f"the rest could not be read: {str(error).splitlines()[0]}")
+def _manifests(file: File, writer: Writer) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each manifest and its place; the items of a list one by one."""
+    stream = read_stream(file.text.encode("utf-8", "surrogateescape"))
+    for document in stream.documents:
+        place = f"{file.name}:{document.line}"
+        if not isinstance(document.value, dict):
+            continue
+        items = document.value.get("items")
+        if not isinstance(items, list):
+            yield place, document.value
+            continue
+        for number, item in enumerate(items, 1):
+            if isinstance(item, dict):
+                yield f"{place} item {number}", item
+    for problem in stream.problems:
+        line = problem.span.line if problem.span else 1
+        writer.remark_at(f"{file.name}:{line}", f"this could not be read: {problem.message}")
 
 
 class _Manifest:
@@ -62,10 +68,33 @@ class _Manifest:
     def at(self, key: str) -> _Manifest:
         return _Manifest(self._value.get(key), f"{self._path}{key}.", self._read)
 
-    def take(self, key: str, default: Any = None) -> Any:
-        self._read.add(f"{self._path}{key}")
+    def ignore(self, *keys: str) -> None:
+        """Leave out in silence what says nothing about the job."""
+        self._read.update(f"{self._path}{key}" for key in keys)
+
+    def text(self, key: str) -> str:
+        """A text, or "". What is of another type stays unread, and so among what is lost."""
+        return str(self._typed(key, (str,)) or "")
+
+    def number(self, key: str) -> float | None:
+        value = self._typed(key, (int, float))
+        return None if value is None or isinstance(value, bool) else float(value)
+
+    def is_on(self, key: str) -> bool:
+        return self._typed(key, (bool,)) is True
+
+    def words(self, key: str) -> list[str]:
+        return [str(word) for word in self._typed(key, (list,)) or ()]
+
+    def texts(self, key: str) -> dict[str, str]:
+        return {str(name): str(value) for name, value in (self._typed(key, (dict,)) or {}).items()}
+
+    def _typed(self, key: str, types: tuple[type, ...]) -> Any:
         value = self._value.get(key)
-        return default if value is None else value
+        if value is None or isinstance(value, types):
+            self._read.add(f"{self._path}{key}")
+            return value
+        return None
 
     def items(self, key: str) -> list[_Manifest]:
         values = self._value.get(key)
@@ -93,19 +122,17 @@ def _convert(manifest: _Manifest, place: str, options: Options, writer: Writer) 
     metadata, spec = manifest.at("metadata"), manifest.at("spec")
     job_spec = spec.at("jobTemplate").at("spec")
     pod = job_spec.at("template").at("spec")
-    for ours in ("kind", "apiVersion", "status"):
-        manifest.take(ours)
-    for noise in ("creationTimestamp", "resourceVersion", "uid", "generation", "managedFields"):
-        metadata.take(noise)
-    job = writer.add("Job", str(metadata.take("name", "cronjob")), place)
-    job.labels = {str(key): str(value) for key, value in dict(metadata.take("labels", {})).items()}
-    if namespace := metadata.take("namespace"):
-        job.labels.setdefault("namespace", str(namespace))
+    manifest.ignore("kind", "apiVersion", "status")
+    metadata.ignore("creationTimestamp", "resourceVersion", "uid", "generation", "managedFields")
+    job = writer.add("Job", metadata.text("name"), place)
+    job.labels = metadata.texts("labels")
+    if namespace := metadata.text("namespace"):
+        job.labels.setdefault("namespace", namespace)
     _command(pod, job, writer)
     job.spec |= _planning(spec, job, options, writer)
-    job.spec["concurrency"] = _CONCURRENCY.get(spec.take("concurrencyPolicy", "Allow"), "allow")
-    if (deadline := job_spec.take("activeDeadlineSeconds")) is not None:
-        job.spec["timeout"] = format_duration(float(deadline))
+    job.spec["concurrency"] = _CONCURRENCY.get(spec.text("concurrencyPolicy"), "allow")
+    if deadline := job_spec.number("activeDeadlineSeconds"):
+        job.spec["timeout"] = format_duration(deadline)
     _retry(job_spec, pod, job)
     if lost := manifest.unread():
         writer.remark(f"no counterpart for {', '.join(lost)}", job)
@@ -116,21 +143,19 @@ def _command(pod: _Manifest, job: Document, writer: Writer) -> None:
     if len(containers) > 1:
         writer.remark(f"only the first of {len(containers)} containers was carried over", job)
     container = containers[0] if containers else _Manifest({})
-    container.take("name")
-    container.take("imagePullPolicy")
-    image = container.take("image", "no image")
+    container.ignore("name", "imagePullPolicy")
+    image = container.text("image") or "(none)"
+    arguments = container.words("args")
     environment = _environment(container, job, writer)
-    if command := container.take("command"):
+    if command := container.words("command"):
         writer.remark(f"it ran in the image {image}; here its command must be on this machine", job)
-        words = [*command, *container.take("args", [])]
-        job.spec["command"] = [_escaped(str(word), environment) for word in words]
+        job.spec["command"] = [_escaped(word, environment) for word in (*command, *arguments)]
     else:
-        arguments = f" with {container.take('args')}" if container.take("args") else ""
-        job.spec |= unknown_command(f"the entry point of the image {image}{arguments}", job, writer)
-    if folder := container.take("workingDir"):
-        job.spec["workingDirectory"] = str(folder)
-    limits = container.at("resources").at("limits")
-    memory = re.fullmatch(r"(\d+)(|[KMGT]i)", str(limits.take("memory", "")))
+        what = " ".join([f"the entry point of the image {image}", *arguments])
+        job.spec |= unknown_command(what, job, writer)
+    if folder := container.text("workingDir"):
+        job.spec["workingDirectory"] = folder
+    memory = re.fullmatch(r"(\d+)(|[KMGT]i)", container.at("resources").at("limits").text("memory"))
     if memory:
         job.spec["limits"] = {"memory": f"{memory[1]}{memory[2]}B"}
 
@@ -140,16 +165,16 @@ def _environment(container: _Manifest, job: Document, writer: Writer) -> set[str
     variables: dict[str, str] = {}
     secrets: dict[str, str] = {}
     for entry in container.items("env"):
-        name = str(entry.take("name", ""))
+        name = entry.text("name")
         reference = entry.at("valueFrom").at("secretKeyRef")
-        secret, key = reference.take("name"), reference.take("key")
+        secret, key = reference.text("name"), reference.text("key")
         if secret and key:
             secrets[name] = f"{secret}-{key}"
             writer.remark(f"{name}: put {key} of the Secret {secret} into the secrets directory as {secret}-{key}", job)
-        elif not entry.take("valueFrom"):
-            variables[name] = str(entry.take("value", ""))
-        else:
+        elif entry.texts("valueFrom"):
             writer.remark(f"{name} was taken from the cluster, and is left out", job)
+        else:
+            variables[name] = entry.text("value")
     if variables:
         job.spec["environment"] = variables
     if secrets:
@@ -169,9 +194,9 @@ def _escaped(word: str, known: set[str]) -> str:
 
 
 def _planning(spec: _Manifest, job: Document, options: Options, writer: Writer) -> dict[str, Any]:
-    text = " ".join(str(spec.take("schedule", "")).split())
-    zone = str(spec.take("timeZone", ""))
-    suspended = spec.take("suspend", False) is True
+    text = " ".join(spec.text("schedule").split())
+    zone = spec.text("timeZone")
+    suspended = spec.is_on("suspend")
     if prefix := _ZONE_PREFIX.fullmatch(text):
         zone, text = zone or prefix[1], prefix[2]
     if every := _EVERY.fullmatch(text):
@@ -193,8 +218,8 @@ def _planning(spec: _Manifest, job: Document, options: Options, writer: Writer) 
         writer.remark(text, job)
     if dst is not Dst.ONCE:
         block["dst"] = (dst or Dst.BOTH).value
-    if (deadline := spec.take("startingDeadlineSeconds")) is not None:
-        block["startingDeadline"] = format_duration(float(deadline))
+    if deadline := spec.number("startingDeadlineSeconds"):
+        block["startingDeadline"] = format_duration(deadline)
     return {"planning": {"mode": "disabled" if suspended else "scheduled", "schedule": block}}
 
 
@@ -216,10 +241,10 @@ def _as_ours(text: str) -> str:
 
 def _retry(job_spec: _Manifest, pod: _Manifest, job: Document) -> None:
     """A failed pod is started again after 10 s, 20 s, 40 s, ... at most 6 minutes, `backoffLimit` times."""
-    limit = job_spec.take("backoffLimit", _BACKOFF_LIMIT)
-    pod.take("restartPolicy")
-    if isinstance(limit, int) and limit > 0:
-        attempts = min(limit + 1, 100)
+    limit = job_spec.number("backoffLimit")
+    attempts = _BACKOFF_LIMIT + 1 if limit is None else min(int(limit) + 1, 100)
+    pod.ignore("restartPolicy")
+    if attempts > 1:
         job.spec["retry"] = {"attempts": attempts, "delay": "10s", "backoff": 2, "maxDelay": "6m"}
 
 
