@@ -55,13 +55,13 @@ def slots_between(schedule: dict[str, Any], start: datetime, end: datetime) -> l
 
 
 def walk(accepts: Accepts, start: datetime, end: datetime, zone: str, *, passes: int) -> list[datetime]:
-    """Go through every minute in (start, end] and keep those whose local time is accepted.
+    """Go through (start, end] in steps of five minutes and keep those whose local time is accepted.
 
     `passes`: 1 keeps only the first pass of a repeated time, 2 only the second, 3 both.
     """
     found: list[datetime] = []
     at = start
-    while (at := at + timedelta(minutes=1)) <= end:
+    while (at := at + timedelta(minutes=5)) <= end:
         local = at.astimezone(ZoneInfo(zone))
         # A time is repeated where its other fold lies elsewhere, and earlier for fold 1.
         repeated = local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
