@@ -15,6 +15,10 @@ _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@+-]*(?: [A-Za-z0-9_./@+(-][A-Za-z0
 _WORDS = frozenset(("true", "false", "yes", "no", "on", "off", "null", "y", "n", "nan", "inf"))
 
 
+class Inline(dict[str, Any]):
+    """A mapping that is written on one line, as in JSON."""
+
+
 def dump(value: Any) -> str:
     """One document, with its last line end."""
     lines: list[str] = []
@@ -43,7 +47,7 @@ def _block(value: Any, indent: int, lines: list[str]) -> None:
             _entry(f"{pad}{scalar(str(key))}:", item, indent + 1, lines)
     elif isinstance(value, (list, tuple)) and value:
         for item in value:
-            if isinstance(item, Mapping) and item:
+            if isinstance(item, Mapping) and item and not isinstance(item, Inline):
                 inner: list[str] = []
                 _block(item, indent + 1, inner)
                 lines.append(f"{pad}- {inner[0].lstrip()}")
@@ -55,7 +59,7 @@ def _block(value: Any, indent: int, lines: list[str]) -> None:
 
 
 def _entry(head: str, item: Any, indent: int, lines: list[str]) -> None:
-    if isinstance(item, (Mapping, list, tuple)) and item:
+    if isinstance(item, (Mapping, list, tuple)) and item and not isinstance(item, Inline):
         lines.append(head)
         _block(item, indent, lines)
     else:

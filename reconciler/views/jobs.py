@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from reconciler.core.access import Viewer
 
-_COLUMNS: Final = (
+COLUMNS: Final = (
     "t.job, t.domain, t.gone, t.mode, t.planning, t.description, t.labels, t.path, t.planning_path, "
     "t.next_run, t.state, t.reason, t.run, t.started, t.finished, t.duration, t.exit_code, t.success_at, "
     "t.running, t.queued, t.failures, t.overdue, t.paused, t.drift, t.not_ready, t.plan_digest"
@@ -66,7 +66,7 @@ def view(connection: sqlite3.Connection, who: Viewer, query: Mapping[str, str]) 
     elif query.get("gone") != "1":
         where.add("t.gone = 0")
     rows = connection.execute(
-        f"SELECT {_COLUMNS}, {_UNREAD} FROM targets t LEFT JOIN marks m"
+        f"SELECT {COLUMNS}, {_UNREAD} FROM targets t LEFT JOIN marks m"
         " ON m.administrator = ? AND m.job = t.job AND m.domain = t.domain"
         f" WHERE {where} ORDER BY t.job, t.domain LIMIT ?",
         (who.name, *where.values, limited(query, 0)),

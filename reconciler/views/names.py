@@ -76,10 +76,14 @@ def named(connection: sqlite3.Connection, who: Viewer, text: str, query: Mapping
     if len(parts) == 2:
         job, domain = _one(targets_named(connection, who, parts[0], query), parts[0])
         return Named(job, domain, _run_of(connection, job, domain, parts[1]), attempt)
-    bare = _run_alone(connection, who, parts[0], query)
-    if bare is not None:
+    try:
+        found = targets_named(connection, who, parts[0], query)
+    except UnknownName:
+        bare = _run_alone(connection, who, parts[0], query)
+        if bare is None:
+            raise
         return bare._replace(attempt=attempt)
-    job, domain = _one(targets_named(connection, who, parts[0], query), parts[0])
+    job, domain = _one(found, parts[0])
     return Named(job, domain, "", attempt)
 
 
@@ -107,9 +111,6 @@ def _run_of(connection: sqlite3.Connection, job: str, domain: str, run: str) -> 
 def _run_alone(
     connection: sqlite3.Connection, who: Viewer, text: str, query: Mapping[str, str]
 ) -> Named | None:
-    if "@" in text or not text[:1].isdigit():
-        # Runs are named after an instant; a job may begin with a digit, then both are looked up.
-        return None
     where = Where(who)
     in_domain(where, who, query)
     where.add("run = ?", text)

@@ -1,0 +1,192 @@
+"""`status/<domain|_installation>/<job>.yaml` and `status/source.yaml`, written behind, a few at a time.
+
+With more than `MANY` targets, only those have a file that have run or are not healthy, and each domain has a
+`_summary.yaml` (no job's name begins with an underscore).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from time import monotonic
+from typing import Any, Final
+
+from reconciler.core.facts import Fact
+from reconciler.core.model import INSTALLATION, TargetId
+from reconciler.core.status import API_VERSION, conditions_in, is_healthy, job_status
+from reconciler.core.yamlout import Inline, dump
+from reconciler.outputs import files
+from reconciler.ports.output import Setting
+from reconciler.views import jobs
+from reconciler.views.rows import iso
+
+MANY: Final = 10_000
+SUMMARY: Final = "_summary.yaml"
+SPACING_SECONDS: Final = 0.1
+SWEEP_SECONDS: Final = 2.0
+"""After a start, before what changed unseen (while we were down) is looked for."""
+_DOMAIN_COUNTS: Final = (
+    "SELECT count(*), sum(running > 0), sum(queued > 0), sum(state = 'success'), sum(state = 'warning'),"
+    " sum(state IN ('failure', 'interrupted')), sum(overdue != ''), sum(paused != ''), sum(state = '')"
+    " FROM targets WHERE domain = ? AND gone = 0"
+)
+
+
+def make(setting: Setting) -> StatusFiles:
+    return StatusFiles(setting)
+
+
+class StatusFiles:
+    """Keeps the status files of one state directory."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._folder = setting.state / "status"
+        self._database = setting.database
+        self._pending: dict[TargetId, None] = {}
+        self._domains: set[str] = set()
+        self._sweep_at: float | None = None
+        self._swept = False
+        self._source = ""
+        self._revisions: dict[str, str] = {}
+
+    def changed(self, targets: set[TargetId]) -> None:
+        self._pending.update(dict.fromkeys(targets))
+
+    def recorded(self, facts: Sequence[tuple[TargetId, Fact]]) -> None:
+        """Whoever has a new fact is told as changed too."""
+
+    def close(self) -> None:
+        """All is written by the last flush."""
+
+    def flush(self, now: float, seconds: float) -> float | None:
+        end = monotonic() + seconds
+        self._write_source(now)
+        if not self._swept:
+            self._sweep_at = self._sweep_at or now + SWEEP_SECONDS
+            if now >= self._sweep_at:
+                self._swept = True
+                self._pending.update(
+                    dict.fromkeys(
+                        TargetId(*row) for row in self._database.execute("SELECT job, domain FROM targets")
+                    )
+                )
+        if self._pending:
+            many = self._database.execute("SELECT count(*) FROM targets WHERE gone = 0").fetchone()[0] > MANY
+            while self._pending and monotonic() < end:
+                target = next(iter(self._pending))
+                self._write(target, now, many)
+                del self._pending[target]
+                if many:
+                    self._domains.add(target.domain)
+        while not self._pending and self._domains and monotonic() < end:
+            self._write_summary(next(iter(self._domains)))
+        if self._pending or self._domains:
+            return SPACING_SECONDS
+        return None if self._swept or self._sweep_at is None else max(0.0, self._sweep_at - now)
+
+    def _write(self, target: TargetId, now: float, many: bool) -> None:
+        row = self._database.execute(
+            f"SELECT {jobs.COLUMNS}, 0 FROM targets t WHERE t.job = ? AND t.domain = ?",  # noqa: S608
+            (target.job, target.domain),
+        ).fetchone()
+        path = self._folder / f"{target.folder}.yaml"
+        item = jobs.item(row) if row is not None else None
+        if item is None or (many and item["state"] == "never" and is_healthy(item)):
+            with suppress(FileNotFoundError):
+                path.unlink()
+            return
+        before = files.read(path)
+        revision = self._revisions.get(target.job, "")
+        status = job_status(item, revision, conditions_in(before or ""), iso(now) or "")
+        files.write(path, dump(status), before)
+
+    def _write_summary(self, domain: str) -> None:
+        row = self._database.execute(_DOMAIN_COUNTS, (domain,)).fetchone()
+        names = (
+            "targets",
+            "running",
+            "queued",
+            "success",
+            "warning",
+            "failure",
+            "overdue",
+            "paused",
+            "never",
+        )
+        document = {
+            "apiVersion": API_VERSION,
+            "kind": "DomainStatus",
+            "metadata": {"name": domain or INSTALLATION},
+            "status": {name: count or 0 for name, count in zip(names, row, strict=True)},
+        }
+        path = self._folder / (domain or INSTALLATION) / SUMMARY
+        files.write(path, dump(document), files.read(path))
+        self._domains.discard(domain)
+
+    def _write_source(self, now: float) -> None:
+        row = self._database.execute("SELECT value FROM meta WHERE key = 'source'").fetchone()
+        if row is None or row[0] == self._source:
+            return
+        path = self._folder / "source.yaml"
+        before = files.read(path)
+        source = json.loads(row[0])
+        rejected = self._rejected()
+        document = {
+            "apiVersion": API_VERSION,
+            "kind": "SourceStatus",
+            "status": {
+                "mode": source.get("mode", ""),
+                "revision": source.get("revision", ""),
+                "dirty": bool(source.get("dirty")),
+                "signer": source.get("signer", ""),
+                "appliedAt": source.get("appliedAt"),
+                "held": source.get("held"),
+                "refused": source.get("refused"),
+                "prune": source.get("prune"),
+                "notices": source.get("notices") or [],
+                "rejectedFiles": rejected,
+                "conditions": source_conditions(
+                    source, rejected, conditions_in(before or ""), iso(now) or ""
+                ),
+            },
+        }
+        files.write(path, dump(document), before)
+        self._source = row[0]
+        self._revisions = dict(
+            self._database.execute("SELECT name, revision FROM objects WHERE kind = 'Job'")
+        )
+
+    def _rejected(self) -> list[dict[str, Any]]:
+        rows = self._database.execute("SELECT path, rejected FROM files WHERE rejected != '' ORDER BY path")
+        return [{"path": path, "diagnostics": _shortened(text)} for path, text in rows]
+
+
+def _shortened(text: str) -> list[Inline]:
+    """The diagnostics of a file without their snippets."""
+    keys = ("code", "message", "path", "line", "column", "help")
+    return [Inline({key: one[key] for key in keys if one.get(key)}) for one in json.loads(text)]
+
+
+def source_conditions(
+    source: dict[str, Any], rejected: Sequence[Any], before: Sequence[dict[str, Any]], now: str
+) -> list[Inline]:
+    """Whether all of the source is applied, and what is held back."""
+    held, refused, prune = source.get("held") or {}, source.get("refused") or {}, source.get("prune") or {}
+    stopped = held or refused
+    found = [
+        ("Applied", not stopped and not rejected, stopped.get("reason") or ("FilesRejected" if rejected else "Applied"),
+         stopped.get("message") or (f"{len(rejected)} files are kept at their last good version" if rejected else "")),
+        ("SourceHeld", bool(held), held.get("reason") or "Readable", held.get("message") or ""),
+        ("PruneBlocked", bool(prune), "ApprovalNeeded" if prune else "NothingHeld", str(prune.get("reason") or "")),
+    ]  # fmt: skip
+    known = {one.get("type"): one for one in before}
+    conditions = []
+    for kind, status, reason, message in found:
+        word = "True" if status else "False"
+        same = known.get(kind) or {}
+        since = same.get("lastTransitionTime") if same.get("status") == word else None
+        conditions.append(
+            Inline(type=kind, status=word, reason=reason, message=message, lastTransitionTime=since or now)
+        )
+    return conditions
