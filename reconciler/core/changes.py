@@ -183,12 +183,12 @@ def _objects(before: Version, after: Version) -> tuple[ObjectChange, ...]:
             changes.append(_change(Action.ADD, new, fields=(), note=_renamed(new, before)))
         elif old.digest != new.digest:
             fields = field_changes(old.body, new.body)
+            moved = old.path if old.path != new.path else ""
             scopes = [each["spec"].get("scope", "installation") for each in (old.body, new.body)]
             if new.kind == "Job" and scopes[0] != scopes[1]:
                 note = f"scope cannot be changed: {scopes[0]} -> {scopes[1]} makes other targets"
-                changes.append(_change(Action.REPLACE, new, fields, old.path, note))
+                changes.append(_change(Action.REPLACE, new, fields, moved, note))
             else:
-                moved = old.path if old.path != new.path else ""
                 changes.append(_change(Action.CHANGE, new, fields, moved))
         elif old.path != new.path:
             changes.append(_change(Action.MOVE, new, (), old.path))
