@@ -57,37 +57,41 @@ def forecast(
     """
     first = math.ceil(start.timestamp())
     end = None if until is None else math.ceil(until.timestamp())
-    streams = [
-        _of_target(target, plan, plan.schedule, first, end)
+    scheduled = {
+        target: (plan, plan.schedule)
         for target, plan in targets
         if plan.mode is Mode.SCHEDULED and plan.schedule is not None
-    ]
-    return islice(heapq.merge(*streams, key=lambda coming: (coming.at, coming.target)), count)
+    }
+    streams = [_of_target(target, schedule, first, end) for target, (_, schedule) in scheduled.items()]
+    # Only what is asked for is put into words: most of many targets' first slots never are.
+    for at, target, slot, gap in islice(heapq.merge(*streams), count):
+        yield _coming(target, *scheduled[target], at, slot, gap)
 
 
 def _of_target(
-    target: TargetId, plan: Plan, schedule: Schedule, first: int, end: int | None
-) -> Iterator[Coming]:
+    target: TargetId, schedule: Schedule, first: int, end: int | None
+) -> Iterator[tuple[int, TargetId, int, str]]:
+    """Yield (when it runs, target, slot, and where the clock leaves the slot out, which time is missing)."""
     jitter = schedule.jitter_seconds(str(target))
-
-    def coming(slot: int, state: Outlook, notes: tuple[str, ...]) -> Coming:
-        at, named = (datetime.fromtimestamp(instant, UTC) for instant in (slot + jitter, slot))
-        return Coming(target, at, named, schedule.time_zone, state, notes)
-
     # A slot from just before the start still runs after it when it has jitter.
     after = first - 1 - jitter
-    last = None if end is None else end - 1 - jitter
+    last = _NEVER if end is None else end - 1 - jitter
     while True:
         slot = schedule.next_after(after)
         # Where no slot is left and no end is asked for, the schedule's own end bounds its gaps.
-        horizon = min(_NEVER if slot is None else slot, _NEVER if last is None else last)
-        for gap, note in schedule.gaps(after, horizon):
-            yield coming(gap, Outlook.GAP, (note,))
-        if slot is None or (last is not None and slot > last):
+        for gap, note in schedule.gaps(after, last if slot is None else min(slot, last)):
+            yield gap + jitter, target, gap, note
+        if slot is None or slot > last:
             return
-        state, reasons = _outlook(plan, schedule, slot)
-        yield coming(slot, state, (*reasons, *schedule.notes(slot, str(target))))
+        yield slot + jitter, target, slot, ""
         after = slot
+
+
+def _coming(target: TargetId, plan: Plan, schedule: Schedule, at: int, slot: int, gap: str) -> Coming:
+    runs, named = (datetime.fromtimestamp(instant, UTC) for instant in (at, slot))
+    state, reasons = (Outlook.GAP, (gap,)) if gap else _outlook(plan, schedule, slot)
+    notes = () if gap else schedule.notes(slot, str(target))
+    return Coming(target, runs, named, schedule.time_zone, state, (*reasons, *notes))
 
 
 def _outlook(plan: Plan, schedule: Schedule, slot: int) -> tuple[Outlook, tuple[str, ...]]:

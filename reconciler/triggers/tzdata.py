@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import zoneinfo
 from pathlib import Path
 
@@ -17,7 +16,10 @@ def tzdata_version() -> str:
     for folder in map(Path, zoneinfo.TZPATH):
         if (folder / "UTC").exists():
             return _named_version(folder) or f"{folder}@{folder.stat().st_mtime_ns}"
-    return importlib.metadata.version("tzdata")
+    # Only where there is no other: importing this costs more than everything else here.
+    from importlib.metadata import version
+
+    return version("tzdata")
 
 
 def _named_version(folder: Path) -> str:

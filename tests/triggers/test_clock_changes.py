@@ -125,6 +125,21 @@ def test_the_day_of_a_clock_change_has_the_runs_of_the_table(
     assert _runs_of(zone, day, cron, dst) == {**GAPS, **REPEATS}[zone, day, cron][dst]
 
 
+@pytest.mark.parametrize("zone", ["Europe/Paris", "Australia/Lord_Howe", "America/Havana", "Pacific/Apia"])
+@pytest.mark.parametrize(
+    ("every", "cron"), [("15m", "*/15 * * * *"), ("6h", "0 */6 * * *"), ("20s", "*/20 * * * * *")]
+)
+def test_every_follows_the_clock_like_a_starred_step(every: str, cron: str, zone: str) -> None:
+    steps, starred = compile_schedule({"every": every}, zone), compile_schedule({"cron": cron}, zone)
+    for moment in ("2011-12-30T05:00Z", "2026-03-07T20:00Z", "2026-04-04T13:00Z", "2026-10-25T00:00Z"):
+        slot: int | None = int(datetime.fromisoformat(moment).timestamp())
+        for _ in range(150):
+            assert slot is not None
+            following = steps.next_after(slot)
+            assert following == starred.next_after(slot)
+            slot = following
+
+
 @pytest.mark.parametrize(
     ("spec", "day", "notes"),
     [
