@@ -150,7 +150,7 @@ def warnings_of(
         return
     yield from islice(_clock_changes(plans, agenda), MAX_WARNINGS)
     yield from islice(_collisions(plans, after, agenda), MAX_WARNINGS)
-    yield from _hot_spots(before, after, agenda)
+    yield from _hot_spots(plans, before, after, agenda)
 
 
 def _clock_changes(plans: Mapping[TargetId, Plan], agenda: Agenda) -> Iterator[str]:
@@ -212,13 +212,19 @@ def _collisions(plans: Mapping[TargetId, Plan], after: Desired, agenda: Agenda) 
             yield f"{one} and {other} are due together and share the lock {lock}: one waits (first {at}{more})"
 
 
-def _hot_spots(before: Desired, after: Desired, agenda: Agenda) -> Iterator[str]:
+def _hot_spots(
+    plans: Mapping[TargetId, Plan], before: Desired, after: Desired, agenda: Agenda
+) -> Iterator[str]:
     """Instants at which more is due than may run at once, and more than before."""
     limit = after.limits.max_parallel
     if len(after.targets) <= limit:
         return
-    now, then = _due(after, agenda), _due(before, agenda)
-    hot = [(count, at) for at, count in now.items() if count > limit and count > then.get(at, 0)]
+    instants = {instant for target, plan in plans.items() for instant in agenda.runs(target, plan) or ()}
+    now = _due(after, agenda)
+    hot = [(now[at], at) for at in instants if now[at] > limit]
+    if hot:
+        then = _due(before, agenda)
+        hot = [(count, at) for count, at in hot if count > then[at]]
     if not hot:
         return
     count, at = max(hot, key=lambda each: (each[0], -each[1]))

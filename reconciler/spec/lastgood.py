@@ -106,8 +106,10 @@ class _Reading:
     before: Stored
     snapshot: Snapshot
     loader: Loader
-    candidates: dict[str, tuple[SpecObject, ...]] = field(default_factory=dict)
-    """The objects of each file that could be loaded."""
+    unchanged: dict[str, StoredFile] = field(default_factory=dict)
+    """Files that are in force as they are and were not read."""
+    fresh: dict[str, dict[Identity, SpecObject]] = field(default_factory=dict)
+    """The objects of each file that was read and could be loaded."""
     errors: dict[str, list[Diagnostic]] = field(default_factory=dict)
     """What is wrong, by file: these are rejected."""
     warnings: list[Diagnostic] = field(default_factory=list)
@@ -122,8 +124,7 @@ class _Reading:
             if not is_document(path):
                 continue
             if file.content is None:
-                known = self.before.files[path].objects
-                self.candidates[path] = tuple(self.before.objects[each].object for each in known)
+                self.unchanged[path] = self.before.files[path]
                 continue
             loaded = self.loader.load(path, file.content, area_of(path), self._beside(path))
             self.warnings += [each for each in loaded.diagnostics if each.severity != "error"]
@@ -132,7 +133,9 @@ class _Reading:
                 self.errors[path] = wrong
                 self.named.update(dict.fromkeys(loaded.named, path))
             else:
-                self.candidates[path] = loaded.objects
+                self.fresh[path] = {each.identity: each for each in loaded.objects}
+                if len(self.fresh[path]) < len(loaded.objects):
+                    self._reject_twins(path, loaded.objects)
 
     def _beside(self, path: str) -> ReadBeside:
         folder = posixpath.dirname(path)
@@ -144,32 +147,33 @@ class _Reading:
 
         return read
 
+    def _reject_twins(self, path: str, objects: Iterable[SpecObject]) -> None:
+        """Reject a file in which a document stands twice."""
+        seen: dict[Identity, SpecObject] = {}
+        for each in objects:
+            first = seen.setdefault(each.identity, each)
+            if first is not each:
+                self._reject(path, _duplicate(each, [first]))
+
     def reject_duplicates(self) -> None:
-        """Reject every file with a document that stands in another one too, or twice in itself."""
-        first: dict[Identity, SpecObject] = {}
+        """Reject every file with a document that stands in another one too."""
         places: dict[Identity, list[SpecObject]] = {}
-        for objects in self.candidates.values():
-            for each in objects:
-                other = first.setdefault(each.identity, each)
-                if other is not each:
-                    places.setdefault(each.identity, [other]).append(each)
+        for objects in self.fresh.values():
+            for identity, each in objects.items():
+                places.setdefault(identity, []).append(each)
         for identity, found in places.items():
-            for each in found:
-                others = ", ".join(sorted(o.place for o in found if o is not each)[:3])
-                self._reject(
-                    each.path,
-                    Diagnostic(
-                        "E107",
-                        f"{identity} is also defined in {others}",
-                        each.path,
-                        each.line,
-                        help="keep one of them; until then what was last good is in force",
-                    ),
-                )
+            known = self.before.objects.get(identity)
+            if known is not None and known.object.path in self.unchanged:
+                found.append(known.object)
+            if len(found) > 1:
+                for each in found:
+                    self._reject(each.path, _duplicate(each, [other for other in found if other is not each]))
 
     def _reject(self, path: str, diagnostic: Diagnostic) -> None:
         self.errors.setdefault(path, []).append(diagnostic)
-        self.named.update(dict.fromkeys((o.identity for o in self.candidates.pop(path, ())), path))
+        unchanged = self.unchanged.pop(path, None)
+        spoken_of = unchanged.objects if unchanged else self.fresh.pop(path, {}).keys()
+        self.named.update(dict.fromkeys(spoken_of, path))
 
     def accept(self) -> Accepted:
         objects, resolved = self._resolve()
@@ -211,7 +215,7 @@ class _Reading:
             for identity in sorted(failed):
                 stored = objects[identity]
                 path = stored.object.path
-                if stored.held or path not in self.candidates:
+                if stored.held or path in self.errors:
                     inert[identity] = next(
                         (e.message for e in found if e.path == path), "its references fail"
                     )
@@ -238,14 +242,14 @@ class _Reading:
         """The valid documents, and the last good version of each that did not demonstrably disappear."""
         chosen: dict[Identity, StoredObject] = {}
         commit = self.snapshot.revision.commit
-        for objects in self.candidates.values():
-            for each in objects:
-                known = self.before.objects.get(each.identity)
-                if known is not None and known.object.digest == each.digest:
-                    unmoved = known.object == each and not known.held
-                    chosen[each.identity] = known if unmoved else StoredObject(each, known.revision)
-                else:
-                    chosen[each.identity] = StoredObject(each, commit)
+        for file in self.unchanged.values():
+            for identity in file.objects:
+                chosen[identity] = self.before.objects[identity]
+        for objects in self.fresh.values():
+            for identity, each in objects.items():
+                known = self.before.objects.get(identity)
+                same = known is not None and known.object.digest == each.digest
+                chosen[identity] = StoredObject(each, known.revision if known and same else commit)
         blocked = self._blocked_areas()
         nothing = not chosen
         for identity, stored in self.before.objects.items():
@@ -305,7 +309,8 @@ class _Reading:
         if self.loader.transactional and self.errors:
             count = len(self.errors)
             return TRANSACTIONAL, f"{count} file{'s are' if count > 1 else ' is'} rejected (--transactional)"
-        if self.before.objects and not self.errors and not any(self.candidates.values()):
+        read = any(file.objects for file in self.unchanged.values()) or any(self.fresh.values())
+        if self.before.objects and not self.errors and not read:
             return NOTHING_READ, "no document was read from the source, so nothing is removed"
         return "", ""
 
@@ -323,10 +328,8 @@ class _Reading:
             if errors is not None:
                 files[path] = StoredFile(file.stamp, tuple(errors), tuple(sorted(kept[path])))
             elif only is None:
-                known = self.before.files.get(path)
-                held = tuple(each.identity for each in self.candidates.get(path, ()))
-                row = StoredFile(file.stamp, (), held)
-                files[path] = known if known is not None and known == row else row
+                known = self.unchanged.get(path)
+                files[path] = known or StoredFile(file.stamp, (), tuple(self.fresh.get(path, ())))
         for path, problem in self.snapshot.problems.items():
             stamp = FileStamp(-1, 0, 0, problem_digest(problem))
             files[path] = StoredFile(stamp, (problem,), tuple(sorted(kept[path])))
@@ -335,6 +338,17 @@ class _Reading:
                 {below: known for below, known in self.before.files.items() if below.startswith(f"{path}/")}
             )
         return files
+
+
+def _duplicate(of: SpecObject, others: Iterable[SpecObject]) -> Diagnostic:
+    places = ", ".join(sorted(other.place for other in others)[:3])
+    return Diagnostic(
+        "E107",
+        f"{of.identity} is also defined in {places}",
+        of.path,
+        of.line,
+        help="keep one of them; until then what was last good is in force",
+    )
 
 
 def resolve_all(stored: Stored, loader: Loader) -> Desired:

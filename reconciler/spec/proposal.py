@@ -1,4 +1,4 @@
-"""From a snapshot to what may be applied now: accepted, compared with what is in force, and held where it must be."""
+"""From a snapshot to what may be applied now: accepted, and held back where it needs an approval."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from reconciler.core.changes import DAYS, Changes, Version, diff
+from reconciler.core.changes_guard import Guard, guard
 from reconciler.core.model import Desired
 from reconciler.ports.source import Snapshot
 from reconciler.spec.lastgood import Accepted, Loader, accept, changed_identities
@@ -19,10 +20,19 @@ BLOCKED: Final = "PruneBlocked"
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What to put in force now, and all changes, those held included."""
+    """What to put in force now, and what of the source waits."""
 
     accepted: Accepted
-    changes: Changes
+    guard: Guard
+    before: Version
+    wanted: Version
+    """What the source asks for, were nothing held back."""
+    now: datetime
+    approved: frozenset[str]
+
+    def changes(self, days: int = DAYS) -> Changes:
+        """All changes against what is in force, those held included."""
+        return diff(self.before, self.wanted, self.now, days, self.approved)
 
 
 def propose(
@@ -33,36 +43,36 @@ def propose(
     now: datetime,
     *,
     approved: Collection[str] = (),
-    days: int = DAYS,
 ) -> Proposal:
-    """Accept a snapshot, hold back what needs an approval, and say what changes against `applied`."""
+    """Accept a snapshot and hold back what needs an approval; `applied` is what `before` was resolved to."""
     wanted = accept(before, snapshot, loader)
-    changes = diff(version(before, applied), version_of(wanted), now, days, approved)
-    held = {Identity(*key): why for key, why in changes.guard.held_objects.items()}
-    if not changes.guard.held:
-        return Proposal(wanted, changes)
-    targets = {item.target for item in changes.guard.held}
+    old, new = version(before, applied), version_of(wanted)
+    checked = guard(old.objects, old.desired, new.objects, new.desired, now, approved)
+    accepted = _holding(before, applied, wanted, checked, loader) if checked.held else wanted
+    return Proposal(accepted, checked, old, new, now, frozenset(approved))
+
+
+def _holding(before: Stored, applied: Desired, wanted: Accepted, checked: Guard, loader: Loader) -> Accepted:
+    held = {Identity(*key): why for key, why in checked.held_objects.items()}
     accepted = hold_back(before, wanted, held, loader)
-    if accepted is None or not targets <= accepted.desired.targets.keys():
-        # What else they depend on is gone too: then nothing of this state is applied.
-        message = "what is held back cannot be kept without the rest, so nothing is applied"
-        rejected = {path: file for path, file in wanted.stored.files.items() if file.rejected}
-        stored = replace(before, files={**before.files, **rejected})
-        accepted = replace(
-            wanted,
-            stored=stored,
-            desired=applied,
-            changed=frozenset(),
-            refused=BLOCKED,
-            refused_message=message,
-        )
-    return Proposal(accepted, changes)
+    if accepted is not None and all(item.target in accepted.desired.targets for item in checked.held):
+        return accepted
+    # What else they depend on is gone too: then nothing of this state is applied.
+    rejected = {path: file for path, file in wanted.stored.files.items() if file.rejected}
+    return replace(
+        wanted,
+        stored=replace(before, files={**before.files, **rejected}),
+        desired=applied,
+        changed=frozenset(),
+        refused=BLOCKED,
+        refused_message="what waits for approval cannot be kept without the rest, so nothing is applied",
+    )
 
 
 def hold_back(
     before: Stored, wanted: Accepted, held: Mapping[Identity, str], loader: Loader
 ) -> Accepted | None:
-    """Keep some objects as they were before and take the rest as it is wanted; None when they do not go together."""
+    """Keep some objects as they were before and take the rest as it is wanted; None when that does not fit."""
     objects = dict(wanted.stored.objects)
     for identity, why in held.items():
         if identity in before.objects:

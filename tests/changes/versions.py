@@ -22,7 +22,7 @@ def compare(place: Place, approved: Collection[str] = (), now: datetime = NOW) -
     proposal = propose(place.stored, applied, place.snapshot(), loader, now, approved=approved)
     place.stored = kept(place.stored, proposal.accepted.stored)
     place.accepted = proposal.accepted
-    return proposal.changes
+    return proposal.changes()
 
 
 def versions(place: Place) -> Version:
