@@ -54,7 +54,11 @@ class E102:
 
 @_documented
 class E103:
-    """The value is none of those that the field takes."""
+    """The value is none of those that the field takes.
+
+    The message names them. Days are written `mon` to `sun`, signals without `SIG`, and modes in lower
+    case.
+    """
 
 
 @_documented
@@ -69,7 +73,10 @@ class E104:
 
 @_documented
 class E105:
-    """A required field is missing."""
+    """A required field is missing.
+
+    The place is the mapping that it belongs to. `reconcile explain` marks required fields with `*`.
+    """
 
 
 @_documented
@@ -103,8 +110,8 @@ class E108:
 class E109:
     """The file is too large, too deep or expands too far.
 
-    A file may have 1 MiB and 200,000 values after its aliases are expanded, nested 64 deep. Split a
-    larger file.
+    A file may have 1 MiB, 10,000 documents and 200,000 values after its aliases are expanded, nested 64
+    deep. Split a larger file.
     """
 
 
@@ -148,7 +155,10 @@ class E113:
 
 @_documented
 class E114:
-    """The value is out of range: too small, too large, too long or with too few items."""
+    """The value is out of range.
+
+    It is too small, too large, too long, or a list has too few or too many items.
+    """
 
 
 @_documented
@@ -172,7 +182,10 @@ class E116:
 
 @_documented
 class E117:
-    """Not an address that mail can be sent to."""
+    """Not an address that mail can be sent to.
+
+    Write the address alone (`ops@example.org`), without a name, brackets or `mailto:`.
+    """
 
 
 @_documented
@@ -224,12 +237,20 @@ class E122:
 
 @_documented
 class E123:
-    """A parameter's declaration or value does not fit its type, enum or pattern."""
+    """A parameter does not fit its declaration.
+
+    A parameter has a `type` (boolean, integer, number, string), and its default, the values of its `enum`
+    and what a request gives must be of it. A `pattern` must match the whole text.
+    """
 
 
 @_documented
 class E124:
-    """Not a path that can be used here."""
+    """Not a path that can be used here.
+
+    Paths on the machine are absolute and without `..`. Files that a document names stand beside it or
+    below.
+    """
 
 
 @_documented
@@ -320,12 +341,19 @@ class E208:
 
 @_documented
 class E209:
-    """The parameters of a request do not fit what the job declares."""
+    """The parameters of a request do not fit what the job declares.
+
+    `reconcile describe job/NAME` lists a job's parameters with their types.
+    """
 
 
 @_documented
 class E210:
-    """Some domains do not set a variable that the command needs."""
+    """Some domains do not set a variable that the command needs.
+
+    `$(NAME)` in the command of a domain job may come from `environment` of its Domains. Each Domain that
+    the job runs for must then set it, or the Job gives a default in its own `environment`.
+    """
 
 
 @_documented

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from reconciler.core.diagnostics import suggest
+from reconciler.core.diagnostics import did_you_mean, suggest
 from reconciler.spec.fields import Model
 from reconciler.spec.kinds import Fault
 
@@ -36,22 +36,51 @@ _FORMS: Final = {
 }
 
 
+QUOTE_IT: Final = "write it in quotes"
+"""Help that is completed with the value as it was written."""
+
+MAX_FAULTS: Final = 100
+"""No more are explained of one document."""
+
+ON_KEY: Final = "[key]"
+"""pydantic's last part of a place that is a key itself, not its value."""
+
+
 def faults_of(error: ValidationError, model: type[Model], value: Any) -> list[Fault]:
     """Explain each error of a document that did not validate; `value` is the document."""
-    listed = error.errors(include_url=False)
-    return [_fault(each, model, value) for each in listed]
+    listed = error.errors(include_url=False)[:MAX_FAULTS]
+    return [_fault(each, model, value) for each in listed if not _is_misspelt(each, model, value)]
+
+
+def _is_misspelt(error: Mapping[str, Any], model: type[Model], document: Any) -> bool:
+    """Whether a missing field stands there under a name so near that the unknown one says it all."""
+    if error["type"] != "missing":
+        return False
+    parent = error["loc"][:-1]
+    given, declared = _at(document, parent), _fields_at(model, parent)
+    unknown = [key for key in given if key not in declared] if isinstance(given, dict) else []
+    return any(did_you_mean(key, declared) == error["loc"][-1] for key in unknown)
 
 
 def _fault(error: Mapping[str, Any], model: type[Model], document: Any) -> Fault:
     kind: str = error["type"]
-    field: tuple[str | int, ...] = tuple(part for part in error["loc"] if part != "[key]")
+    field: tuple[str | int, ...] = error["loc"]
     context: Mapping[str, Any] = error.get("ctx") or {}
     if "at" in context:
         return Fault(kind, context["message"], context["help"], (*field, *context["at"]))
+    is_key = field[-1:] == (ON_KEY,)
+    field = field[:-1] if is_key else field
+    if is_key:
+        return Fault(
+            "E116",
+            f"`{_plain(field[-1])}` cannot be a key here",
+            _FORMS.get(_form_key(model, field), ""),
+            field,
+        )
     given = _at(document, field)
     match kind:
         case "missing":
-            return _missing(model, field, document)
+            return _missing(field)
         case "extra_forbidden":
             return _unknown_field(model, field, document)
         case "literal_error":
@@ -70,19 +99,10 @@ def _name(field: tuple[str | int, ...]) -> str:
     return f"`{words[-1]}`" if words else "the document"
 
 
-def _missing(model: type[Model], field: tuple[str | int, ...], document: Any) -> Fault:
+def _missing(field: tuple[str | int, ...]) -> Fault:
     parent = field[:-1]
-    given = _at(document, parent)
-    declared = _fields_at(model, parent)
-    unknown = [key for key in given if key not in declared] if isinstance(given, dict) else []
-    close = suggest(str(field[-1]), unknown) if unknown else ""
-    help = (
-        close.replace("did you mean", "is it meant by")
-        if close.startswith("did you")
-        else f"add `{field[-1]}`"
-    )
     where = f" in {_name(parent)}" if parent else ""
-    return Fault("E105", f"`{field[-1]}` is missing{where}", help, parent)
+    return Fault("E105", f"`{field[-1]}` is missing{where}", f"add `{field[-1]}`", parent)
 
 
 def _unknown_field(model: type[Model], field: tuple[str | int, ...], document: Any) -> Fault:
@@ -93,8 +113,7 @@ def _unknown_field(model: type[Model], field: tuple[str | int, ...], document: A
     elif field == ("metadata", "namespace"):
         help = "there are no namespaces; the folder `jobs.d/domains/<domain>/` decides the domain"
     else:
-        place = _elsewhere(model, name, field[:-1])
-        help = help if help.startswith("did you") else place or help
+        help = _elsewhere(model, name, field[:-1]) or help
     where = f" in {_name(field[:-1])}" if len(field) > 1 else ""
     return Fault("E102", f"unknown field `{name[:80]}`{where}", help, field)
 

@@ -21,18 +21,27 @@ def load_file(
 ) -> LoadedFile:
     """Load one file of the system area, or (`area`, see `ports.source.area_of`) of a domain's folder."""
     stream = read_stream(text)
-    if not stream.problems:
-        objects: list[SpecObject] = []
-        sound = _area_fault(area) is None
-        for document in stream.documents:
-            checked = _check(document, path, area, read_beside)
-            if isinstance(checked, SpecObject):
-                objects.append(checked)
-            else:
-                sound = False
-        if sound:
-            return LoadedFile(path, tuple(objects))
-    return _explain(path, text, area, read_beside)
+    if not stream.problems and _area_fault(area) is None:
+        checked = _check_all(stream, path, area, read_beside)
+        if all(isinstance(each, SpecObject) for each in checked):
+            return LoadedFile(path, tuple(each for each in checked if isinstance(each, SpecObject)))
+        return _explain(path, text, area, checked)
+    stream = read_stream(text, places=True)
+    return _explain(path, text, area, _check_all(stream, path, area, read_beside))
+
+
+def _check_all(
+    stream: Stream, path: str, area: str | None, read_beside: ReadBeside | None
+) -> list[SpecObject | list[Fault]]:
+    """Validate all documents of a file; leave out the last ones when there is enough to say about the others."""
+    checked: list[SpecObject | list[Fault]] = []
+    faults = 0
+    for document in stream.documents:
+        checked.append(found := _check(document, path, area, read_beside))
+        faults += 0 if isinstance(found, SpecObject) else len(found)
+        if faults > _MAX_SHOWN:
+            break
+    return checked
 
 
 Fault = tuple[str, str, str, Loc]
@@ -127,14 +136,16 @@ def _header_faults(value: Any, area: str | None) -> Iterator[Fault]:
         yield ("E121", f"a {kind} cannot stand in a domain area", help, ("kind",))
 
 
-def _explain(path: str, text: bytes, area: str | None, read_beside: ReadBeside | None) -> LoadedFile:
+def _explain(path: str, text: bytes, area: str | None, checked: list[SpecObject | list[Fault]]) -> LoadedFile:
     """Read the file again with positions and say everything that is wrong."""
+    from reconciler.spec.errors import QUOTE_IT
     from reconciler.spec.places import diagnostic_at, source_lines
 
     stream: Stream = read_stream(text, places=True)
     lines = source_lines(text)
     found: list[Diagnostic] = []
     named: list[Identity] = []
+    told = {problem.span for problem in stream.problems}
     misplaced = _area_fault(area)
     for problem in [*([misplaced] if misplaced else []), *stream.problems]:
         found.append(diagnostic_at(path, problem.code, problem.message, problem.help, problem.span, lines))
@@ -142,11 +153,13 @@ def _explain(path: str, text: bytes, area: str | None, read_beside: ReadBeside |
         identity = _identity(document.value, area)
         if identity is not None:
             named.append(identity)
-        checked = _check(document, path, area, read_beside)
-        if isinstance(checked, SpecObject):
-            continue
-        for code, message, help, field in checked:
+    for document, faults in zip(stream.documents, checked, strict=False):
+        for code, message, help, field in [] if isinstance(faults, SpecObject) else faults:
             span = span_of(document.marks or {}, field, on_key=code in _ON_KEY)
+            if span in told or _is_empty(document.value, field):
+                continue
+            if help == QUOTE_IT and span is not None and span.line == span.end_line:
+                help = f'{QUOTE_IT}: "{lines[span.line][span.column : span.end_column]}"'
             found.append(diagnostic_at(path, code, message, help, span, lines))
     return LoadedFile(path, (), tuple(found[:_MAX_SHOWN]), tuple(named))
 
@@ -154,6 +167,16 @@ def _explain(path: str, text: bytes, area: str | None, read_beside: ReadBeside |
 _MAX_SHOWN: Final = 200
 _ON_KEY: Final = frozenset(("E102", "E105", "E121", "E125"))
 """Codes that speak of a key rather than of its value."""
+
+
+def _is_empty(value: Any, field: Loc) -> bool:
+    """Whether a field is there without a value, which was said already."""
+    for part in field:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return value is None
 
 
 def _identity(value: Any, area: str | None) -> Identity | None:
@@ -165,6 +188,8 @@ def _identity(value: Any, area: str | None) -> Identity | None:
 
 def span_of(marks: dict[Loc, Mark], field: Loc, *, on_key: bool) -> Span | None:
     """Where a field stands; the nearest mapping around it when it is not there."""
+    if field[-1:] == ("[key]",):
+        field, on_key = field[:-1], True
     if field in marks:
         mark = marks[field]
         multi_line = mark.value.end_line != mark.value.line

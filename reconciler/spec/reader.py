@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 MAX_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 64
 MAX_VALUES: Final = 200_000
+MAX_DOCUMENTS: Final = 10_000
 MAX_PROBLEMS: Final = 50
 
 Loc = tuple[str | int, ...]
@@ -81,7 +82,11 @@ def read_stream(data: bytes, *, places: bool = False, pure: bool = False) -> Str
     except _Broken:
         pass
     except failures as error:
-        if not pure and len(data) <= _MAX_PURE_BYTES and str(getattr(error, "problem", "")) in _ONLY_OLD_PARSER:
+        if (
+            not pure
+            and len(data) <= _MAX_PURE_BYTES
+            and str(getattr(error, "problem", "")) in _ONLY_OLD_PARSER
+        ):
             return read_stream(data, places=places, pure=True)
         builder.stream.problems.append(explain_syntax(error, data))
     return builder.stream
@@ -89,7 +94,8 @@ def read_stream(data: bytes, *, places: bool = False, pure: bool = False) -> Str
 
 _ONLY_OLD_PARSER: Final = ("found unexpected ':'", "found incompatible YAML document")
 """What the C parser, which knows YAML 1.1, refuses in valid YAML 1.2, such as `{at: 10:30}`: the pure one decides."""
-_MAX_PURE_BYTES: Final = 256 << 10
+_MAX_PURE_BYTES: Final = 64 << 10
+"""It is slow: this much takes about a second."""
 
 
 def _open(data: bytes, pure: bool) -> tuple[Callable[[], Any], tuple[type[Exception], ...]]:
@@ -150,6 +156,8 @@ def _plain(text: str) -> Any:
 
 
 _NO_KEY: Final = object()
+_REFUSED: Final = object()
+"""A key that was complained about; its value is read and dropped."""
 
 
 class _Frame:
@@ -177,6 +185,7 @@ class _Builder:
         self._frames: list[_Frame] = []
         self._anchors: dict[str, tuple[Any, int, int] | None] = {}
         self._count = 0
+        self._started = 0
         self._document = Document(None, 0, None)
 
     def run(self, get_event: Callable[[], Any]) -> None:
@@ -193,6 +202,9 @@ class _Builder:
             elif name == "AliasEvent":
                 self._alias(event)
             elif name == "DocumentStartEvent":
+                self._started += 1
+                if self._started > MAX_DOCUMENTS:
+                    self._problem(event, "E109", f"more than {MAX_DOCUMENTS:,} documents", fatal=True)
                 self._anchors = {}
                 self._document = Document(None, event.start_mark.line, {} if self._places else None)
             elif name == "DocumentEndEvent" and self._document.value is not None:
@@ -233,7 +245,7 @@ class _Builder:
             parent = frames[-1]
             if type(parent.container) is dict and parent.key is _NO_KEY:
                 self._problem(event, "E110", "a key must be text", "write `key: value`", fatal=True)
-            loc = (*parent.loc, self._next_key(parent)) if self._places else ()
+            loc = (*parent.loc, _next_key(parent)) if self._places else ()
         else:
             self._document.line = event.start_mark.line
             loc = ()
@@ -272,9 +284,6 @@ class _Builder:
             self._problem(event, "E109", f"nested deeper than {MAX_DEPTH} levels through aliases", fatal=True)
         self._add(value, event, size, height)
 
-    def _next_key(self, frame: _Frame) -> Any:
-        return len(frame.container) if type(frame.container) is list else frame.key
-
     def _add(self, value: Any, event: Any, size: int, height: int, span: Span | None = None) -> None:
         self._count += size
         if self._count > MAX_VALUES:
@@ -302,7 +311,7 @@ class _Builder:
 
     def _entry(self, frame: _Frame, value: Any, event: Any, span: Span | None) -> None:
         key, frame.key = frame.key, _NO_KEY
-        if key in frame.container:
+        if key is _REFUSED or key in frame.container:
             return
         self._mark(frame, key, event, span)
         if value is None:
@@ -324,8 +333,9 @@ class _Builder:
         elif key == "<<" and not getattr(event, "style", ""):
             help = "write the fields out, or use an alias for a whole value: `environment: *common`"
             self._problem(event, "E110", "merge keys (`<<`) are not used here", help)
+            key = _REFUSED
         frame.key = key
-        if key in frame.container:
+        if key is not _REFUSED and key in frame.container:
             first = ""
             marks = self._document.marks
             if marks is not None and (*frame.loc, key) in marks:
@@ -337,6 +347,10 @@ class _Builder:
         if marks is not None:
             where = span or _span(event)
             marks[(*frame.loc, key)] = Mark(frame.key_span or where, where)
+
+
+def _next_key(frame: _Frame) -> Any:
+    return len(frame.container) if type(frame.container) is list else frame.key
 
 
 def _span(event: Any) -> Span:

@@ -95,6 +95,7 @@ _PLAIN_WORDS: Final = (
         "a `-` where no list can begin",
         "put the list on its own lines",
     ),
+    ("found unexpected ':'", "a `:` in a value without quotes within `{}` or `[]`", "put the value in quotes"),
     ("found a tab character", "a tab", "indent with spaces"),
     ("expected <document start>", "text after the end of the document", "check the indentation"),
     ("did not find expected <document start>", "text after the document", "check the indentation"),
@@ -118,7 +119,11 @@ def explain_syntax(error: Exception, data: bytes) -> Problem:
     if rest[:1] == "\t" or (rest and lines[line][:column].isspace() and "\t" in lines[line][:column]):
         return Problem("E101", "a tab cannot be used for indentation", "indent with spaces", _one(span))
     if rest[:1] in ("@", "`", "%", "*", "&", "!", "|", ">"):
-        value = rest.split(" #")[0].rstrip().replace("\\", "\\\\").replace('"', '\\"')
+        value = rest.split(" #")[0].rstrip()
+        if re.search(r"[\[{]", lines[line][:column]):
+            value = re.split(r"[\]}]|, ", value)[0]
+        span = span._replace(end_column=column + max(1, len(value)))
+        value = value.replace("\\", "\\\\").replace('"', '\\"')
         message = f"a value cannot begin with `{rest[0]}` without quotes"
         return Problem("E101", message, f'quote it: "{value[:80]}"', span)
     for part, message, help in _PLAIN_WORDS:

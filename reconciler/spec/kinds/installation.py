@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import AfterValidator, Field
 
 from reconciler.spec.blocks import Metadata, Report
 from reconciler.spec.checks import annotation_faults
@@ -24,19 +24,21 @@ from reconciler.spec.fields import (
 from reconciler.spec.kinds import Body, Fault, Kind
 
 
+def _check_name(name: str) -> str:
+    if name != "installation":
+        raise bad("E113", "an Installation is always named `installation`", "write `name: installation`")
+    return name
+
+
+InstallationName = Annotated[
+    str, AfterValidator(_check_name), Field(json_schema_extra={"const": "installation"})
+]
+
+
 class InstallationMetadata(Metadata):
     """There is at most one Installation."""
 
-    model_config = ConfigDict(json_schema_extra={"properties": {"name": {"const": "installation"}}})
-
-    name: str = needed("Always `installation`.", "installation")
-
-    @field_validator("name")
-    @classmethod
-    def _only_one(cls, name: str) -> str:
-        if name != "installation":
-            raise bad("E113", "an Installation is always named `installation`", "write `name: installation`")
-        return name
+    name: InstallationName = needed("Always `installation`.", "installation")
 
 
 class Retention(Model):
