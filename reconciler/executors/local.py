@@ -53,6 +53,8 @@ class LocalExecutor:
         self._links: list[RunnerLink] = []
         self._waiting: list[str] = []
         """Attempts to be adopted once every living runner has said what it holds."""
+        self._offered: dict[str, tuple[RunnerLink, str, float, int, int]] = {}
+        """What runners hold of an earlier daemon, until somebody adopts it."""
         self._inherited: set[int] = set()
         """Sessions of runs whose runner died: their orphans are our children now."""
         self._dead_runners: set[int] = set()
@@ -109,6 +111,7 @@ class LocalExecutor:
         else:
             self._waiting.append(key)
             self._adopt_waiting()
+            self._hold(key)
 
     def poll(self) -> list[ExecutorEvent]:
         for fd, _ in self._epoll.poll(0):
@@ -146,7 +149,15 @@ class LocalExecutor:
     # -- ordering
 
     def _write_order(self, directory: str, order: Order) -> None:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
+        run = os.path.dirname(directory)
+        try:
+            os.mkdir(run, 0o700)
+        except FileExistsError:
+            pass  # an earlier attempt's, or an earlier try at this one
+        except FileNotFoundError:
+            os.makedirs(run, 0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(directory, 0o700)
         failpoint("executor:after-mkdir")
         files.write_order(directory, {"format": files.FORMAT, "bootId": self._boot_id, **order.document()})
         failpoint("executor:after-order")
@@ -186,13 +197,14 @@ class LocalExecutor:
                 self._send(key, "adopt")
 
     def _adopt_waiting(self) -> None:
-        """Ask a runner for what no living runner has named as its own, once all of them have spoken."""
-        if not all(link.synced for link in self._links):
-            return
-        waiting, self._waiting = self._waiting, []
-        for key in waiting:
-            watched = self._watched.get(key)
-            if watched is not None and watched.link is None:
+        """Take over what the living runners hold; once all have spoken, ask one of them for the rest."""
+        everyone_spoke = all(link.synced for link in self._links)
+        for key in list(self._waiting):
+            if key in self._offered:
+                self._waiting.remove(key)
+                self._started(*self._offered.pop(key))
+            elif everyone_spoke:
+                self._waiting.remove(key)
                 self._send(key, "adopt")
 
     # -- listening
@@ -207,33 +219,51 @@ class LocalExecutor:
         messages = link.receive()
         if messages is None:
             return self._lost(link)
-        ended = {message[1] for message in messages if message[0] == "ended"}
+        fresh = set()
         for message in messages:
             match message:
                 case ["started", key, at, pid, ticks]:
-                    self._started(link, key, at, pid, ticks, watch=key not in ended)
+                    fresh.add(key)
+                    self._started(link, key, at, pid, ticks)
                 case ["ended", key, record]:
+                    fresh.discard(key)
+                    self._offered.pop(key, None)
                     self._end(key, record)
                 case ["refused", key] if key in self._watched:
                     self._watched[key].link = None
                 case ["synced"]:
+                    fresh.update(self._waiting)
                     self._adopt_waiting()
+        for key in fresh:
+            self._hold(key)
         return None
 
-    def _started(self, link: RunnerLink, key: str, at: float, pid: int, ticks: int, watch: bool) -> None:
-        watched = self._watched.setdefault(key, _Watched())
-        watched.link, watched.pid, watched.ticks = link, pid, ticks
-        if watch and watched.pidfd is None:
-            with contextlib.suppress(OSError):  # without descriptors left it is only less safe
-                watched.pidfd = process.open_pidfd(pid, ticks)
+    def _started(self, link: RunnerLink, key: str, at: float, pid: int, ticks: int) -> None:
+        watched = self._watched.get(key)
+        if watched is None or key in self._waiting:
+            self._offered[key] = (link, key, at, pid, ticks)
+            return
+        watched.pid, watched.ticks = pid, ticks
+        if watched.link is not link:
+            watched.link = link
+            self._send_stop(key, watched)
         if not watched.said_started:
             watched.said_started = True
             self._events.append(Started(AttemptId.parse(key), datetime.fromtimestamp(at, UTC), pid))
+
+    def _hold(self, key: str) -> None:
+        """Open the leader, so that its exit code is ours to read should the runner die."""
+        watched = self._watched.get(key)
+        if watched is not None and watched.pid is not None and watched.pidfd is None:
+            with contextlib.suppress(OSError):  # without descriptors left it is only less safe
+                watched.pidfd = process.open_pidfd(watched.pid, watched.ticks)
 
     def _end(self, key: str, record: dict[str, Any]) -> None:
         watched = self._watched.pop(key, None)
         if watched is None:
             return
+        if key in self._waiting:
+            self._waiting.remove(key)
         if watched.pidfd is not None:
             self._forget(watched.pidfd)
             os.close(watched.pidfd)
@@ -257,6 +287,7 @@ class LocalExecutor:
         """Settle what a dead runner had in hand; a new one takes over what lives."""
         self._forget(link.fileno())
         self._links.remove(link)
+        self._offered = {key: offer for key, offer in self._offered.items() if offer[0] is not link}
         link.close()
         if link.child is not None:
             self._dead_runners.add(link.child)

@@ -90,7 +90,9 @@ def start_runner(state: Path) -> RunnerLink | None:
         (os.POSIX_SPAWN_DUP2, 1, 2),
         (os.POSIX_SPAWN_DUP2, its.fileno(), _INHERITED),
     ]
-    environment = {name: value for name, value in os.environ.items() if name.startswith("RECONCILE_FAILPOINT")}
+    environment = {
+        name: value for name, value in os.environ.items() if name.startswith("RECONCILE_FAILPOINT")
+    }
     try:
         pid = os.posix_spawn(
             argv[0], argv, environment, file_actions=actions, setsid=True, setsigmask=(),

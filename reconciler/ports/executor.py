@@ -112,6 +112,7 @@ class Ended:
     message: str = ""
     stopped_by: str = ""
     max_rss_bytes: int | None = None
+    """Of the leader and its children; never less than the runner's own 12 MB, in whose memory the run begins."""
     cpu_seconds: float | None = None
 
 

@@ -8,6 +8,7 @@ reserved, which Java, Go and node do by the gigabyte.)
 
 from __future__ import annotations
 
+import binascii
 import os
 
 from reconciler.ports.attempt import TYPE_CHECKING
@@ -29,7 +30,9 @@ _V2 = _Kind("memory.max", "memory.swap.max", "memory.events")
 _V1 = _Kind("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.oom_control")
 
 
-def own_groups(mounts: str = "/proc/self/mounts", membership: str = "/proc/self/cgroup") -> list[tuple[str, _Kind]]:
+def own_groups(
+    mounts: str = "/proc/self/mounts", membership: str = "/proc/self/cgroup"
+) -> list[tuple[str, _Kind]]:
     """Return where a child group with a memory limit may be made: (folder, file names), best first."""
     with open(membership, encoding="utf-8") as stream:
         mine = {line.split(":", 2)[1]: line.rstrip("\n").split(":", 2)[2] for line in stream}
@@ -56,11 +59,20 @@ def _can_limit(folder: str, kind: _Kind) -> bool:
 
 
 class Group:
-    """One run's cgroup."""
+    """One run's cgroup. Its name follows from the attempt's directory, so that a later runner finds it again."""
 
-    def __init__(self, parent: str, kind: _Kind, name: str, memory_bytes: int) -> None:
-        self._folder, self._kind = f"{parent}/{name}", kind
-        os.mkdir(self._folder)
+    def __init__(self, parent: str, kind: _Kind, directory: str) -> None:
+        run = directory.rsplit("/", 2)[1]
+        self._folder = f"{parent}/reconcile-{binascii.crc32(os.fsencode(directory)):08x}-{run}"[:250]
+        self._kind = kind
+
+    def exists(self) -> bool:
+        return os.path.isdir(self._folder)
+
+    def make(self, memory_bytes: int) -> None:
+        """Make the group with its limit."""
+        kind = self._kind
+        os.makedirs(self._folder, exist_ok=True)
         _write(f"{self._folder}/{kind.limit}", memory_bytes)
         try:
             # Without this a run at its limit swaps for hours instead of ending.
@@ -76,7 +88,9 @@ class Group:
         """Say whether the kernel killed in this group because its memory was used up."""
         try:
             with open(f"{self._folder}/{self._kind.events}", encoding="ascii") as stream:
-                return any(line.split() > ["oom_kill", "0"] for line in stream if line.startswith("oom_kill "))
+                return any(
+                    line.split() > ["oom_kill", "0"] for line in stream if line.startswith("oom_kill ")
+                )
         except OSError:
             return False
 
@@ -91,14 +105,23 @@ class Group:
         return True
 
 
-def make(run: str, memory_bytes: int) -> Group | None:
-    """Make a group for this run, or return None where the machine lets us make none."""
+def make(directory: str, memory_bytes: int) -> Group | None:
+    """Make a group for the attempt in this directory, or return None where the machine lets us make none."""
     for folder, kind in own_groups():
+        group = Group(folder, kind, directory)
         try:
-            return Group(folder, kind, f"reconcile-{os.getpid()}-{run}"[:200], memory_bytes)
+            group.make(memory_bytes)
         except OSError:
+            group.remove()
             continue
+        return group
     return None
+
+
+def find(directory: str) -> Group | None:
+    """Find the group that an earlier runner made for this attempt."""
+    groups = (Group(folder, kind, directory) for folder, kind in own_groups())
+    return next((group for group in groups if group.exists()), None)
 
 
 def _write(path: str, value: int) -> None:

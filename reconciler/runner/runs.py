@@ -10,46 +10,17 @@ import signal
 from reconciler.ports import attempt, process
 from reconciler.ports.attempt import TYPE_CHECKING
 from reconciler.ports.failpoint import failpoint
-from reconciler.runner import linux, logs, spawn
+from reconciler.runner import cgroup, linux, logs, spawn
+from reconciler.runner.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from reconciler.runner.cgroup import Group
-
 _LEFTOVER_GRACE_SECONDS = 2.0
 _GIVE_UP_SECONDS = 30.0
 _RETRY_SECONDS = 1.0
 _LOG_LOOK_SECONDS = (0.05, 1.0)
-
-
-class Run:
-    """A living run, or one whose leader ended and that left processes behind."""
-
-    __slots__ = (
-        "adopted", "directory", "grace", "group", "key", "log_bytes", "log_size", "marks", "over", "pid", "pidfd",
-        "stop", "stop_signal", "ticks", "timeout", "wall",
-    )  # fmt: skip
-
-    def __init__(self, key: str, directory: str, order: dict[str, Any], pid: int, ticks: int, wall: float) -> None:
-        self.key, self.directory = key, directory
-        self.pid, self.ticks, self.wall = pid, ticks, wall
-        self.marks = attempt.marks_of(order.get("environment", {}))
-        self.timeout: float | None = order.get("timeout")
-        self.grace: float = order.get("stopGrace", 10.0)
-        self.stop_signal: str = order.get("stopSignal", "TERM")
-        self.log_bytes: int | None = order.get("logBytes")
-        self.log_size = 0
-        self.group: Group | None = None
-        self.pidfd = -1
-        self.stop: tuple[str, str] | None = None
-        """Reason and by whom, once it is being stopped."""
-        self.adopted = self.over = False
-
-    def members(self, table: Sequence[process.Process]) -> list[process.Process]:
-        """Return the living processes of its whole tree."""
-        return process.members(self.pid, self.ticks, self.marks, f"{self.directory}/{attempt.LOG}", table)
 
 
 class Runs:
@@ -118,6 +89,8 @@ class Runs:
         if start is None:
             self._write_start(run, boot)
         run.adopted, run.pidfd = True, pidfd
+        if (order.get("limits") or {}).get("memory"):
+            run.group = cgroup.find(directory)
         self._track(run, boot, journal.stop)
         return self._watch(pidfd, lambda: self._adopted_ended(run, 0))
 
@@ -131,10 +104,14 @@ class Runs:
         marks = attempt.marks_of(order["environment"])
         if not marks:
             return None
-        leaders = [one for one in process.everything() if one.session == one.pid and process.carries(one.pid, marks)]
+        leaders = [
+            one for one in process.everything() if one.session == one.pid and process.carries(one.pid, marks)
+        ]
         return min(leaders, key=lambda one: one.ticks, default=None)
 
-    def _conclude(self, key: str, directory: str, order: dict[str, Any], start: dict[str, Any] | None) -> None:
+    def _conclude(
+        self, key: str, directory: str, order: dict[str, Any], start: dict[str, Any] | None
+    ) -> None:
         """Record that it ended while nobody watched, and end what it left behind."""
         gone = Run(key, directory, order, start["pid"] if start else 0, start["ticks"] if start else 0, 0.0)
         gone.adopted = gone.over = True
@@ -234,7 +211,7 @@ class Runs:
         except OSError as error:
             raise spawn.Refused(f"could not open the log: {error}") from error
         try:
-            pid, group = spawn.start(order, log, key.replace("/", "-"))
+            pid, group = spawn.start(order, log, directory)
         finally:
             os.close(log)
         seen = process.look(pid)
@@ -290,13 +267,13 @@ class Runs:
         failpoint("runner:after-signal")
         self._at(since + run.grace, lambda: self._kill(run))
 
-    def _kill(self, run: Run) -> None:
+    def _kill(self, run: Run, pause: float = 0.1) -> None:
         if run.over:
             return
         for one in run.members(process.everything()):
             process.signal_exactly(one, signal.SIGKILL)
-        # A process that was just being forked, or that cannot die yet, is met again.
-        self._at(linux.now()[1] + 0.1, lambda: self._kill(run))
+        # A process that was just being forked, or that cannot die yet (a hanging disk), is met again.
+        self._at(linux.now()[1] + pause, lambda: self._kill(run, min(2 * pause, 5.0)))
 
     def _adopted_ended(self, run: Run, tries: int) -> None:
         if run.over:

@@ -36,11 +36,11 @@ class Refused(Exception):
         self.reason = reason
 
 
-def start(order: dict[str, Any], log: int, name: str) -> tuple[int, cgroup.Group | None]:
-    """Start the process of this order with the log as its output; return its pid and, with a memory limit, its group."""
+def start(order: dict[str, Any], log: int, directory: str) -> tuple[int, cgroup.Group | None]:
+    """Start the process of this order with the log as its output; return its pid and its group, if it has one."""
     environment = {**order["environment"], **_secrets(order)}
     if order["user"] or order["group"] or order["limits"]:
-        return _fork(order, environment, log, name)
+        return _fork(order, environment, log, directory)
     try:
         os.chdir(order["workingDirectory"])
     except OSError as error:
@@ -61,10 +61,14 @@ def _secrets(order: dict[str, Any]) -> dict[str, str]:
             with open(path, "rb") as stream:
                 value = stream.read()
         except OSError as error:
-            text = f"could not read the secret `{name}` for {variable}: {os.strerror(error.errno or 0)}: {path}"
+            text = (
+                f"could not read the secret `{name}` for {variable}: {os.strerror(error.errno or 0)}: {path}"
+            )
             raise Refused(text, "SecretMissing") from error
         if b"\0" in value:
-            raise Refused(f"could not pass the secret `{name}` as {variable}: it holds a NUL byte", "SecretMissing")
+            raise Refused(
+                f"could not pass the secret `{name}` as {variable}: it holds a NUL byte", "SecretMissing"
+            )
         values[variable] = os.fsdecode(value.removesuffix(b"\n"))
     return values
 
@@ -78,7 +82,13 @@ def _spawn(argv: list[str], environment: dict[str, str], log: int) -> int:
     )
     try:
         return os.posix_spawn(
-            program, argv, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_ALL_SIGNALS
+            program,
+            argv,
+            environment,
+            file_actions=actions,
+            setsid=True,
+            setsigmask=(),
+            setsigdef=_ALL_SIGNALS,
         )
     except (OSError, ValueError) as error:
         raise Refused(_cannot_run(argv[0], program, error)) from error
@@ -123,14 +133,16 @@ def _cannot_run(name: str, program: str, error: OSError | ValueError) -> str:
 
 
 def _cannot_enter(order: dict[str, Any], error: OSError) -> str:
-    return f"could not enter the working directory {order['workingDirectory']}: {os.strerror(error.errno or 0)}"
+    return (
+        f"could not enter the working directory {order['workingDirectory']}: {os.strerror(error.errno or 0)}"
+    )
 
 
 def _fork(
-    order: dict[str, Any], environment: dict[str, str], log: int, name: str
+    order: dict[str, Any], environment: dict[str, str], log: int, directory: str
 ) -> tuple[int, cgroup.Group | None]:
     memory = (order["limits"] or {}).get("memory")
-    group = cgroup.make(name, memory) if memory else None
+    group = cgroup.make(directory, memory) if memory else None
     try:
         answer, said = os.pipe()
     except OSError as error:
@@ -172,7 +184,7 @@ def _become(
         os.umask(order["umask"])
         program = _find(argv[0], environment)
         try:
-            os.execve(program, argv, environment)
+            os.execve(program, argv, environment)  # noqa: S606
         except (OSError, ValueError) as error:
             raise Refused(_cannot_run(argv[0], program, error)) from error
     except BaseException as error:

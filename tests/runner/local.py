@@ -62,9 +62,9 @@ class Machine:
             wake = self.executor.wake_in()
             select.select([self.executor], [], [], min(0.05, 0.05 if wake is None else wake))
 
-    def end_of(self, run: str) -> Ended:
+    def end_of(self, run: str, seconds: float = PATIENCE_SECONDS) -> Ended:
         """Wait for the end of a run and return it."""
-        found: Ended = self.listen(lambda: self._first(Ended, run))
+        found: Ended = self.listen(lambda: self._first(Ended, run), seconds)
         return found
 
     def start_of(self, run: str) -> Started:
@@ -97,7 +97,9 @@ class Machine:
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except OSError:
             return False
-        return os.fsencode(self.state) in words and any(word.endswith(b"/reconciler/runner") for word in words)
+        return os.fsencode(self.state) in words and any(
+            word.endswith(b"/reconciler/runner") for word in words
+        )
 
     def kill_runner(self) -> None:
         """Kill -9 the runner and wait until it is gone."""

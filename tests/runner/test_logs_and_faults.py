@@ -29,7 +29,7 @@ def check_flood(machine: Machine, lines: int, bound: int) -> None:
     text = f"seq -f 'line %015.0f of a flood that has no end' 1 {lines}"
     order = make_order("r", "sh", "-c", text, log_bytes=bound)
     machine.executor.start(order)
-    assert machine.end_of("r").exit_code == 0
+    assert machine.end_of("r", seconds=300).exit_code == 0
     log = machine.directory(order) / files.LOG
     eventually(lambda: on_disk(log) <= bound)
     size = len("line 000000000000001 of a flood that has no end\n")
@@ -56,7 +56,9 @@ def test_a_great_flood_leaves_head_and_tail_within_its_bound(machine: Machine) -
 
 def test_a_long_flood_stays_bounded_while_it_is_written(machine: Machine) -> None:
     bound = 4 << 20
-    order = make_order("r", "sh", "-c", "while :; do head -c 1000000 /dev/zero; sleep 0.005; done", log_bytes=bound)
+    order = make_order(
+        "r", "sh", "-c", "while :; do head -c 1000000 /dev/zero; sleep 0.005; done", log_bytes=bound
+    )
     machine.executor.start(order)
     machine.start_of("r")
     log = machine.directory(order) / files.LOG
@@ -97,7 +99,9 @@ def test_an_end_that_cannot_be_written_is_said_and_written_later(machine: Machin
     machine.start_of("r")
     [pid] = machine.runners()
     _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (10, hard))  # every write of the runner fails as on a full disk
+    resource.prlimit(
+        pid, resource.RLIMIT_FSIZE, (10, hard)
+    )  # every write of the runner fails as on a full disk
     (tmp_path / "gate").write_text("go\n")
     assert machine.end_of("r").exit_code == 6
     assert not (machine.directory(order) / files.EXIT).exists()

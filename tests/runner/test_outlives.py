@@ -10,10 +10,12 @@ import pytest
 from local import DaemonElsewhere, Machine, eventually, make_order
 
 from reconciler.core.model import Reason
+from reconciler.executors.runner_link import living_runners
 from reconciler.ports import attempt as files
 from reconciler.ports import process
-from reconciler.ports.executor import Ended, NotStarted, Order, Started
+from reconciler.ports.executor import Ended, NotStarted, Order, ProcessLimits, Started
 from reconciler.ports.failpoint import ALL
+from reconciler.runner import cgroup
 
 BOOT = process.boot_id()
 
@@ -22,7 +24,9 @@ def gated(run: str, gate: Path, then: str = "exit 7", **more: object) -> Order:
     """A run that waits until somebody opens the gate, writes a line for each time that it ran, and ends."""
     if not gate.exists():
         os.mkfifo(gate)
-    return make_order(run, "sh", "-c", f"echo ran >> {gate}.ledger; read x < {gate}; echo over; {then}", **more)
+    return make_order(
+        run, "sh", "-c", f"echo ran >> {gate}.ledger; read x < {gate}; echo over; {then}", **more
+    )
 
 
 def open_gate(gate: Path) -> None:
@@ -70,7 +74,9 @@ def test_the_timeout_of_a_run_is_kept_by_the_next_runner(machine: Machine, tmp_p
 
 
 def test_a_stop_that_a_killed_runner_began_keeps_its_reason(machine: Machine, tmp_path: Path) -> None:
-    order = make_order("r", "sh", "-c", f"trap 'read x < {tmp_path}/gate; exit 5' TERM; while :; do sleep 0.01; done")
+    order = make_order(
+        "r", "sh", "-c", f"trap 'read x < {tmp_path}/gate; exit 5' TERM; while :; do sleep 0.01; done"
+    )
     os.mkfifo(tmp_path / "gate")
     machine.executor.start(order)
     machine.start_of("r")
@@ -110,7 +116,9 @@ def test_a_killed_daemon_learns_what_ended_meanwhile(machine: Machine, tmp_path:
     assert machine.executor.wake_in() is None
 
 
-def test_both_killed_while_a_run_lives_it_is_adopted_with_its_true_exit_code(machine: Machine, tmp_path: Path) -> None:
+def test_both_killed_while_a_run_lives_it_is_adopted_with_its_true_exit_code(
+    machine: Machine, tmp_path: Path
+) -> None:
     order = gated("r", tmp_path / "gate")
     other = DaemonElsewhere(machine.state, "start", order)
     eventually(lambda: ran(tmp_path / "gate"))
@@ -191,7 +199,12 @@ def test_a_kill_at_any_failpoint_runs_nothing_twice_and_loses_nothing(
     orders = [make_order(f"r{n}", "sh", "-c", text, log_bytes=65536) for n in range(3)]
     other = DaemonElsewhere(machine.state, "start", *orders, failpoint=name)
     if name == "runner:after-signal":
-        eventually(lambda: len((tmp_path / "ledger").read_text().splitlines() if (tmp_path / "ledger").exists() else []) == 3)
+        eventually(
+            lambda: (
+                len((tmp_path / "ledger").read_text().splitlines() if (tmp_path / "ledger").exists() else [])
+                == 3
+            )
+        )
         other.kill()
     elif other.wait() != -signal.SIGKILL and name != "runner:after-gap":
         assert (machine.state / "once").exists(), "the failpoint was never passed"
@@ -218,3 +231,51 @@ def test_a_kill_at_any_failpoint_runs_nothing_twice_and_loses_nothing(
     unseen = {"runner:after-go": 1, "runner:after-spawn": 1}
     assert len(ends) - len(known) <= unseen.get(name, 0)
     assert len(known) <= len(times) <= len(ends)
+
+
+@pytest.mark.skipif(not cgroup.own_groups(), reason="no cgroup with a memory limit can be made here")
+def test_a_memory_limit_is_still_told_from_other_kills_after_the_runner_died(
+    machine: Machine, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "gate")
+    eat = f"open('{tmp_path}/gate').read()\nx = []\nwhile True: x.append(bytearray(1 << 20))"
+    limits = ProcessLimits(memory_bytes=100 << 20)
+    order = make_order("r", "python3", "-I", "-S", "-c", eat, limits=limits)
+    machine.executor.start(order)
+    machine.start_of("r")
+    machine.kill_runner()
+    machine.listen(machine.runners)
+    machine.run(make_order("other", "true"))
+    open_gate(tmp_path / "gate")
+    end = machine.end_of("r")
+    assert end.signal == signal.SIGKILL
+    assert end.reason in (Reason.OUT_OF_MEMORY, Reason.SIGNAL), "the daemon may see the end first"
+    folders = [Path(folder) for folder, _ in cgroup.own_groups()]
+    eventually(lambda: not [one for folder in folders for one in folder.glob("reconcile-*-r")])
+
+
+def test_a_runner_of_another_format_drains_and_gives_way(machine: Machine, tmp_path: Path) -> None:
+    order = gated("old", tmp_path / "gate")
+    machine.executor.start(order)
+    machine.start_of("old")
+    [first] = machine.runners()
+    [link] = living_runners(machine.state / "runner")
+    link.send(["hello", files.FORMAT + 1])
+    link.flush()
+    machine.listen(lambda: list((machine.state / "runner").glob("drain-*.sock")))
+    assert machine.run(make_order("new", "true")).exit_code == 0
+    assert len(machine.runners()) == 2
+    link.close()
+    machine.again()
+    machine.executor.adopt(order.attempt, BOOT)
+    machine.executor.stop(order.attempt, Reason.CANCELLED_BY)
+    assert machine.end_of("old").reason is Reason.CANCELLED_BY
+    eventually(lambda: first not in machine.runners())
+
+
+@pytest.mark.full
+def test_a_runner_that_nobody_needs_ends_by_itself(machine: Machine) -> None:
+    machine.run(make_order("r", "true"))
+    assert machine.runners()
+    machine.again(lambda: eventually(lambda: not machine.runners()))
+    assert machine.run(make_order("next", "true")).exit_code == 0

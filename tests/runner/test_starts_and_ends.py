@@ -62,7 +62,9 @@ def _no_format(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("limits", [None, ProcessLimits(nice=1)], ids=["spawned", "forked"])
-def test_a_run_that_cannot_start_says_why(machine: Machine, tmp_path: Path, limits: ProcessLimits | None) -> None:
+def test_a_run_that_cannot_start_says_why(
+    machine: Machine, tmp_path: Path, limits: ProcessLimits | None
+) -> None:
     cases = {
         "nope-nope": "command not found in PATH (/usr/local/bin:/usr/bin:/bin)",
         "/nope/nope": "command not found",
@@ -102,7 +104,9 @@ def test_a_run_gets_its_environment_directory_umask_and_nothing_of_ours(
     opened = [line for line in lines[1:] if line.startswith(("/", "socket:", "pipe:", "anon_inode:"))]
     log = str(machine.directory(order) / "log")
     assert opened == ["/dev/null", log, log]
-    signals = {line.split()[0]: int(line.split()[1], 16) for line in lines if line.startswith(("SigIgn:", "SigBlk:"))}
+    signals = {
+        line.split()[0]: int(line.split()[1], 16) for line in lines if line.startswith(("SigIgn:", "SigBlk:"))
+    }
     threads = 0b11 << 31  # signals 32 and 33 are the C library's own: nobody else can set them
     assert signals["SigIgn:"] & ~threads == 0
     assert signals["SigBlk:"] == 0
@@ -181,7 +185,9 @@ def test_memory_used_up_ends_the_run(machine: Machine) -> None:
     limits = ProcessLimits(memory_bytes=100 << 20)
     order = make_order("r", "python3", "-I", "-S", "-c", eat, limits=limits)
     end = machine.run(order)
-    assert (end.reason, end.signal) == (Reason.OUT_OF_MEMORY, signal.SIGKILL) or "MemoryError" in machine.log(order)
+    assert (end.reason, end.signal) == (Reason.OUT_OF_MEMORY, signal.SIGKILL) or "MemoryError" in machine.log(
+        order
+    )
 
 
 @root_only
