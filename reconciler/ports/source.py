@@ -25,6 +25,8 @@ DOCUMENTS: Final = (".yaml", ".yml")
 ATTACHMENTS: Final = (".ics",)
 """Files that documents refer to; their content is part of the snapshot as well."""
 
+WANTED: Final = DOCUMENTS + ATTACHMENTS
+
 
 class FileStamp(NamedTuple):
     """What a file was when it was read; the row of table `files`.
@@ -127,7 +129,7 @@ def is_document(path: str) -> bool:
 
 def is_wanted(name: str) -> bool:
     """Whether a file of this name is part of the source: a document, or something that documents refer to."""
-    return name.endswith(DOCUMENTS + ATTACHMENTS) and not is_ignored(name)
+    return name.endswith(WANTED) and not is_ignored(name)
 
 
 def area_of(path: str) -> str | None:

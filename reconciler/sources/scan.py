@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from reconciler.core.diagnostics import Diagnostic
-from reconciler.ports.source import DOMAINS, READ_LIMIT, TREE, area_of, is_ignored, is_wanted
+from reconciler.ports.source import DOMAINS, READ_LIMIT, TREE, WANTED, area_of, is_ignored, is_wanted
 
 MAX_FILES: Final = 200_000
 MAX_DEPTH: Final = 32
@@ -103,10 +103,11 @@ class Scanner:
         with os.scandir(actual) as entries:
             for entry in entries:
                 name = entry.name
-                if is_ignored(name):
+                wanted = name.endswith(WANTED)
+                if name[0] == "." or (not wanted and is_ignored(name)):
                     continue
                 inner = f"{path}/{name}"
-                if not _is_text(name):
+                if not name.isascii() and not _is_text(name):
                     self._problem(_escaped(inner), "E304", "the name is not UTF-8 text")
                 elif entry.is_symlink():
                     self._links.append(_Link(inner, entry.path))
@@ -115,7 +116,7 @@ class Scanner:
                         self._problem(inner, "E304", f"folders are nested more than {MAX_DEPTH} deep")
                     else:
                         folders.append((inner, entry.path))
-                elif is_wanted(name):
+                elif wanted:
                     try:
                         status = entry.stat(follow_symlinks=False)
                     except FileNotFoundError:
