@@ -379,8 +379,8 @@ class E303:
     """The change is not signed by someone who may make it.
 
     With `--allowed-signers`, each commit that touches `jobs.d/domains/<domain>/` must be signed by an
-    Administrator of that domain, and any other by a system Administrator (`identities: [signer:...]`).
-    Until then, what was last good there is kept.
+    Administrator of that domain or by a system one (`identities: [signer:...]`). Until then, what was last
+    good there is kept.
     """
 
 

@@ -64,16 +64,16 @@ def _check(
     try:
         model = kind.model.model_validate(value)
     except ValidationError as error:
-        return [tuple(fault) for fault in faults_of(error, kind.model, value)]  # type: ignore[misc]
+        return list(faults_of(error, kind.model, value))
     dumped = model.model_dump(by_alias=True, exclude_defaults=True)
     body: dict[str, Any] = {"metadata": dumped["metadata"], "spec": dumped["spec"]}
-    faults = [tuple(fault) for fault in kind.check(body)]
-    if area is not None and kind.check_in_domain is not None:
-        faults += [tuple(fault) for fault in kind.check_in_domain(body, area)]
-    if not faults and "ics" in body["spec"]:
-        faults += _take_in_ics(body["spec"], read_beside)
+    faults = _take_in_ics(body["spec"], read_beside) if "ics" in body["spec"] else []
+    if not faults:
+        faults.extend(kind.check(body))
+    if area and kind.check_in_domain is not None:
+        faults.extend(kind.check_in_domain(body, area))
     if faults:
-        return faults  # type: ignore[return-value]
+        return faults
     digest = digest_of([kind.name, body])
     return SpecObject(kind.name, area or "", body["metadata"]["name"], path, document.line + 1, digest, body)
 
@@ -131,7 +131,7 @@ def _header_faults(value: Any, area: str | None) -> Iterator[Fault]:
         yield ("E112", "`kind` is missing", "add one of " + ", ".join(kinds()), ())
     elif not isinstance(kind, str) or kind not in kinds():
         yield ("E112", f"there is no kind `{str(kind)[:80]}`", suggest(str(kind), kinds()), ("kind",))
-    elif area is not None and kind not in DOMAIN_KINDS:
+    elif area and kind not in DOMAIN_KINDS:
         help = f"only {', '.join(DOMAIN_KINDS)} may stand in a domain's folder; ask a system administrator"
         yield ("E121", f"a {kind} cannot stand in a domain area", help, ("kind",))
 

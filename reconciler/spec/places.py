@@ -22,7 +22,11 @@ def diagnostic_at(
         return Diagnostic(code, message, path, help=help)
     text = lines[span.line]
     end = span.end_column if span.end_line == span.line else len(text.rstrip())
-    shown = lines[max(0, span.line - 1) : span.line + 1] if text[: span.column].isspace() else [text]
+    shown = (
+        lines[max(0, span.line - 1) : span.line + 1]
+        if span.column and not text[: span.column].strip(" -\t")
+        else [text]
+    )
     return Diagnostic(
         code,
         message,

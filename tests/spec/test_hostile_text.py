@@ -133,8 +133,46 @@ def test_an_empty_file_and_one_of_comments_hold_nothing_and_are_no_error() -> No
         assert (loaded.objects, loaded.diagnostics) == ((), ())
 
 
-_MARKS = (":", ": ", "- ", "\n", "  ", "{", "}", "[", "]", ",", '"', "'", "|", ">", "&a", "*a", "!", "#", "%", "@", "?")
-_ODD = ("!!str", "---", "...", "<<", "\t", "\r", "é", "\x00", "\x85", "\u2028", "\ufeff", "1e5", ".inf", "0x1", "1")
+_MARKS = (
+    ":",
+    ": ",
+    "- ",
+    "\n",
+    "  ",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    '"',
+    "'",
+    "|",
+    ">",
+    "&a",
+    "*a",
+    "!",
+    "#",
+    "%",
+    "@",
+    "?",
+)
+_ODD = (
+    "!!str",
+    "---",
+    "...",
+    "<<",
+    "\t",
+    "\r",
+    "é",
+    "\x00",
+    "\x85",
+    "\u2028",
+    "\ufeff",
+    "1e5",
+    ".inf",
+    "0x1",
+    "1",
+)
 _NAMES = ("apiVersion", "reconciler/v1", "kind", "Job", "metadata", "spec", "name", "cron", "true", "null")
 _words = st.sampled_from((*_MARKS, *_ODD, *_NAMES))
 

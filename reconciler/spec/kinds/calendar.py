@@ -7,11 +7,14 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from reconciler.core.zones import zone as find_zone
 from reconciler.spec.blocks import DateOrTime, Metadata
 from reconciler.spec.checks import annotation_faults
 from reconciler.spec.fields import BesidePath, Model, bad, item, needed
 from reconciler.spec.kinds import Body, Fault, Kind
 from reconciler.spec.times import DATE_PATTERN, check_date
+from reconciler.triggers import ScheduleError
+from reconciler.triggers.calendars import compile_calendar
 
 Date = Annotated[str, AfterValidator(check_date), Field(json_schema_extra={"pattern": DATE_PATTERN})]
 
@@ -57,6 +60,12 @@ class Calendar(Model):
 
 def _check(body: Body) -> Iterator[Fault]:
     yield from annotation_faults(body, "Calendar")
+    try:
+        compile_calendar(body["spec"], find_zone("UTC"))
+    except ScheduleError as error:
+        field = tuple(int(part) if part.isdigit() else part for part in error.field.split(".") if part)
+        field = ("ics",) if field[:1] == ("icsText",) else field
+        yield Fault("E118", error.message, error.help, ("spec", *field))
 
 
 def _check_in_domain(body: Body, domain: str) -> Iterator[Fault]:
