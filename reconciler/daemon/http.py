@@ -1,10 +1,11 @@
-"""The daemon's two doors: TCP (health, readiness, metrics) and the control socket (views and commands, with credentials).
+"""The daemon's two doors: TCP (health, readiness, metrics) and the control socket (views and commands).
 
 Threads answer; whatever changes state is put into the inbox and carried out by the thread that decides.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -138,10 +139,26 @@ class _Handler(BaseHTTPRequestHandler):
 
 class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     daemon_threads = True
+    block_on_close = False
     allow_reuse_address = True
     request_queue_size = 64
     doors: Doors
     control = False
+
+    def accept_all(self) -> None:
+        """Answer until closed. `serve_forever` would wake up all the time, or be slow to end."""
+        while True:
+            try:
+                request, address = self.get_request()
+            except OSError:
+                return
+            self.process_request(request, address)
+
+    def close(self) -> None:
+        """Accept no more; requests under way end with their threads."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is no error of ours."""
@@ -158,8 +175,8 @@ def serve_tcp(listen: str, doors: Doors) -> tuple[_Server, str]:
     server = _Server((host.strip("[]") or "127.0.0.1", int(port)), _Handler)
     server.doors = doors
     _start(server, "metrics")
-    host, number = server.server_address[:2]
-    return server, f"{host!s}:{number}"
+    name, number = server.server_address[:2]
+    return server, f"{name!s}:{number}"
 
 
 def serve_control(state: Path, doors: Doors, group: int | None) -> _Server:
@@ -182,5 +199,4 @@ def serve_control(state: Path, doors: Doors, group: int | None) -> _Server:
 
 
 def _start(server: _Server, name: str) -> None:
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 3600}, name=name, daemon=True)
-    thread.start()
+    threading.Thread(target=server.accept_all, name=name, daemon=True).start()

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from reconciler.core import facts as f
-from reconciler.core.decide import clash, make_way
+from reconciler.core.decide import clash, make_way, pause_of, settle_rest
 from reconciler.core.model import Desired, Instant, Plan, Request, RunNow, State, TargetId, Trigger
 from reconciler.engine.board import Board
 
@@ -42,21 +42,12 @@ class Applying:
             had = known.get(target)
             old = before.targets.get(target)
             if had is not None and not had.gone:
-                if plan is old or (
-                    had.plan_digest == plan.digest and had.schedule_digest == plan.schedule_digest
-                ):
-                    if old is not plan and old != plan:
-                        board.store.join(target, plan)
-                        board.desired = desired
-                        board.look(target, now)
-                        board.desired = before
+                if plan is old or (had.plan_digest == plan.digest and old == plan):
                     continue
                 if had.schedule_digest == plan.schedule_digest:
-                    board.store.join(target, plan)
-                    board.record(target, f.Changed(now.wall, plan.digest, revision))
+                    self._change(target, old, plan, now, revision)
                     continue
-                if old is not None:
-                    board.look_under(target, old, now)
+                self._settle(target, old, now)
             board.store.join(target, plan)
             again = had is not None
             board.record(
@@ -64,19 +55,38 @@ class Applying:
             )
         gone = [t for t, had in known.items() if not had.gone and t not in desired.targets]
         for target in gone:
-            old = before.targets.get(target)
-            if old is not None:
-                board.look_under(target, old, now)
+            self._settle(target, before.targets.get(target), now)
             board.record(target, f.Left(now.wall, revision))
         board.desired = desired
         self._rename(desired, known.keys(), now)
-        for target in list(board.joined_or_changed()):
+        for target in board.changed():
             board.look(target, now)
         for target in gone:
             board.look(target, now)
             board.flush(now)
             board.store.leave(target)
         self._requests(desired, now)
+
+    def _settle(self, target: TargetId, old: Plan | None, now: Instant) -> None:
+        """Leave no slot of the last applied schedule open."""
+        if old is not None:
+            self._board.look_under(target, old, now)
+            for fact in settle_rest(old, self._board.seen(target), now):
+                self._board.record(target, fact)
+
+    def _change(self, target: TargetId, old: Plan | None, plan: Plan, now: Instant, revision: str) -> None:
+        """Swap a definition whose schedule is the same; what lies behind is settled under what was in force."""
+        board = self._board
+        resumed = False
+        if old is not None:
+            board.look_under(target, old, now)
+            seen = board.seen(target)
+            resumed = pause_of(old, seen, now.wall)[0] and not pause_of(plan, seen, now.wall)[0]
+        board.store.join(target, plan)
+        if resumed or board.seen(target).plan_digest != plan.digest:
+            board.record(target, f.Changed(now.wall, plan.digest, revision, resumed))
+        else:
+            board.touch(target)
 
     def _rename(self, desired: Desired, known: Any, now: Instant) -> None:
         """`reconciler/renamed-from` keeps the history: the facts of the old name are carried over once."""
@@ -85,8 +95,11 @@ class Applying:
                 continue
             old = TargetId(plan.renamed_from, target.domain)
             if old in known and old not in desired.targets:
+                self._board.flush(now)
                 self._board.store.rename(old, target)
                 self._board.forget(target)
+                # What still runs ends under its old name.
+                self._board.seen(target).runs.clear()
                 self._board.record(
                     target,
                     f.Joined(

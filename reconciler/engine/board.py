@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from reconciler.core import facts as f
 from reconciler.core.decide import Decision, Stop
-from reconciler.core.facts import Fact, Seen, epoch, is_heartbeat
-from reconciler.core.fold import fold
+from reconciler.core.facts import Fact, Seen, is_heartbeat
+from reconciler.core.fold import fold, is_ahead
 from reconciler.core.model import Desired, Instant, Plan, Reason, State, TargetId
 from reconciler.engine.summary import summarize
 from reconciler.ports.executor import AttemptId
@@ -17,7 +17,7 @@ from reconciler.ports.store import Store
 
 MAX_PASSES = 8
 """A target settles in two or three passes; more means that a rule contradicts itself."""
-CLOCK_TOLERANCE_SECONDS = 300
+CLOCK_TOLERANCE = timedelta(minutes=5)
 
 
 Decide = Callable[[TargetId, Plan | None, Seen, Instant], Decision]
@@ -32,6 +32,8 @@ class Effects:
     changed: set[TargetId] = field(default_factory=set)
     discards: list[AttemptId] = field(default_factory=list)
     over: list[tuple[TargetId, f.Finished]] = field(default_factory=list)
+    followed: int = 0
+    """How many of `over` were followed up."""
     facts: list[tuple[TargetId, Fact]] = field(default_factory=list)
 
 
@@ -57,7 +59,7 @@ class Board:
         """Something changed that may let a waiting run start."""
         self._touched: dict[TargetId, Seen] = {}
         self._wakes: dict[TargetId, _Wakes] = {}
-        self._dirty: set[TargetId] = set()
+        self._dirty: dict[TargetId, None] = {}
         self._not_ready, self._decide = not_ready, decide
 
     def reload(self) -> None:
@@ -94,7 +96,7 @@ class Board:
             self.store.record(target, fact)
             self.effects.facts.append((target, fact))
         fold(seen, fact)
-        self._dirty.add(target)
+        self._dirty[target] = None
         if seen.runs:
             self.active[target] = seen
         elif target in self.active:
@@ -112,15 +114,12 @@ class Board:
     def look_under(self, target: TargetId, plan: Plan | None, now: Instant) -> None:
         """Decide under this plan: the wanted one, or the last applied one when it is about to be swapped."""
         seen = self.seen(target)
-        if seen.cursor is not None and seen.cursor > epoch(now.wall) + CLOCK_TOLERANCE_SECONDS:
+        if is_ahead(seen, now.wall + CLOCK_TOLERANCE):
             self.record(target, f.ClockSetBack(now.wall))
         for _ in range(MAX_PASSES):
             decision = self._decide(target, plan, seen, now)
             for fact in decision.facts:
-                if isinstance(fact, f.Queued) and self.store.run_exists(target, fact.run):
-                    self._settle_again(target, fact, now)
-                else:
-                    self.record(target, fact)
+                self.record(target, self._named(target, fact, now) if isinstance(fact, f.Queued) else fact)
             if decision.probe:
                 self.effects.probes.append(target)
             if not decision.facts:
@@ -131,38 +130,49 @@ class Board:
         if any(run.waiting for run in seen.runs.values()):
             self.stirred = True
         self._wakes[target] = _Wakes(decision.wake_at, decision.next_run)
-        self._dirty.add(target)
+        self._dirty[target] = None
 
-    def _settle_again(self, target: TargetId, fact: f.Queued, now: Instant) -> None:
-        """A slot whose run name exists never runs again (the clock was set back, a backup was restored)."""
-        at = fact.slot or now.wall
-        self.record(target, f.Settled(now.wall, State.SKIPPED, Reason.CLOCK_STEPPED, at, at, 1))
-        if fact.slot is None:
-            self.seen(target).causes.clear()
-            self.seen(target).every_from = now.wall
+    def _named(self, target: TargetId, fact: f.Queued, now: Instant) -> Fact:
+        """No name is used again, though the clock was set back: a slot that has its run is skipped, others count on."""
+        if not self.store.run_exists(target, fact.run):
+            return fact
+        if fact.slot is not None:
+            return f.Settled(now.wall, State.SKIPPED, Reason.CLOCK_STEPPED, fact.slot, fact.slot, 1)
+        number = 2
+        while self.store.run_exists(target, f"{fact.run}-{number}"):
+            number += 1
+        return replace(fact, run=f"{fact.run}-{number}")
 
     def _note_stops(self, target: TargetId, stops: list[Stop]) -> None:
         for stop in stops:
             attempt = AttemptId.of(target, stop.run, stop.attempt)
             self.effects.stops.append((attempt, stop.reason, stop.by))
 
-    def flush(self, now: Instant) -> None:
-        """Write the rows of all targets that changed."""
+    def look_at_rest(self, now: Instant) -> None:
+        """Look at all that changed and was not looked at."""
         while unseen := [target for target in self._dirty if target not in self._wakes]:
             for target in unseen:
                 self.look(target, now)
+
+    def flush(self, now: Instant) -> None:
+        """Write the rows of all targets that changed."""
+        self.look_at_rest(now)
         for target in self._dirty:
             seen = self.seen(target)
             wakes = self._wakes.get(target) or _Wakes()
             plan = self.plan_of(target)
             row = summarize(plan, seen, now, wakes.wake_at, wakes.next_run, self.not_ready(target))
             self.store.save(target, seen, row)
-        self.effects.changed |= self._dirty
+        self.effects.changed.update(self._dirty)
         self._dirty.clear()
 
-    def joined_or_changed(self) -> set[TargetId]:
-        """The targets that facts of this transaction concern so far."""
-        return set(self._dirty)
+    def touch(self, target: TargetId) -> None:
+        """Count this target among those that this transaction concerns."""
+        self._dirty[target] = None
+
+    def changed(self) -> list[TargetId]:
+        """The targets that this transaction concerns so far."""
+        return list(self._dirty)
 
     def forget(self, target: TargetId) -> None:
         """Read this target's state from the store again."""

@@ -221,9 +221,9 @@ class Engine:
         """Take what happened, decide for whoever is due, claim, commit, act."""
         now = self.parts.clock.now()
         self._events.extend(self.parts.executor.poll())
-        self._counts_so_far()
-        self._note_step(now)
         try:
+            self._counts_so_far()
+            self._note_step(now)
             left = self._work(now)
         except sqlite3.OperationalError as error:
             self.problem = f"cannot write the state: {error}; runs go on, and it is tried again every second"
@@ -268,16 +268,21 @@ class Engine:
 
     def _transact(self, change: Callable[[], None], now: Instant) -> None:
         """One transaction: the change, what follows from it for others, claims, rows. Then the effects."""
+        admission = self.admission
         try:
             with self.store.transaction():
                 change()
                 self._follow(now)
                 orders = self._admit(now)
+                # A start that could not be prepared is an end too.
+                self._follow(now)
                 self.board.flush(now)
                 self.store.set_meta("clock", str(now.wall.timestamp()))
         except BaseException:
             # Rolled back: the store alone says what is so.
             self.board.reload()
+            self.parts.orders.forget()
+            self.admission = admission
             self._touched.extend(self.board.active)
             self._restart = [*self._restart_taken, *self._restart]
             self.board.stirred = True
@@ -287,10 +292,11 @@ class Engine:
 
     def _follow(self, now: Instant) -> None:
         """What the ends of runs mean for other targets, and for those who want to hear of them."""
-        done = 0
-        while done < len(self.board.effects.over):
-            target, fact = self.board.effects.over[done]
-            done += 1
+        effects = self.board.effects
+        self.board.look_at_rest(now)
+        while effects.followed < len(effects.over):
+            target, fact = effects.over[effects.followed]
+            effects.followed += 1
             for hook in self.parts.hooks:
                 hook(target, fact, now)
             if fact.state.is_good:
@@ -391,24 +397,20 @@ class Engine:
     # Probes.
 
     def _start_probe(self, target: TargetId, now: Instant) -> None:
-        prepared = self.parts.orders.probe(target, int(now.wall.timestamp()))
+        number = int(now.wall.timestamp())
+        prepared = self.parts.orders.probe(target, number)
         if prepared.order is not None:
             self.parts.executor.start(prepared.order)
             return
-        message = prepared.error
-
-        def change() -> None:
-            self.board.record(target, f.Probed(now.wall, "failed", message))
-            self.board.look(target, now)
-
-        self._transact(change, now)
+        attempt = AttemptId.of(target, PROBE_RUN, number)
+        self._events.append(Ended(attempt, now.wall, None, None, Reason.START_FAILED, prepared.error))
 
     def _probed(self, target: TargetId, event: ExecutorEvent, now: Instant) -> list[TargetId]:
         if isinstance(event, Started):
             return []
         if isinstance(event, NotStarted) or event.reason in (Reason.EXIT_UNKNOWN, Reason.MACHINE_RESTARTED):
             # Nobody knows what it would have said: it is asked again when its time comes.
-            fact = f.Probed(now.wall, "nothing")
+            fact = f.Probed(now.wall, "lost")
         elif event.exit_code == 0:
             fact = f.Probed(event.at, "met")
         elif event.exit_code == 1 and event.reason in (Reason.NONE, Reason.EXIT_CODE):
@@ -540,7 +542,7 @@ class Engine:
             waits.append(executor)
         if self._events:
             waits.append(0.0)
-        if self._closing or self.board.stirred or self._restart or self._touched:
+        if self._events or self._closing or self.board.stirred or self._restart or self._touched:
             waits.append(0.01)
         if now.boot < self._hold_until_boot:
             waits = [max(wait, self._hold_until_boot - now.boot) for wait in waits]

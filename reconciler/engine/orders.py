@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.core.facts import RunSeen, Seen
-from reconciler.core.model import Plan, TargetId, Trigger
+from reconciler.core.model import Plan, Retention, TargetId, Trigger
+from reconciler.core.units import parse_size
 from reconciler.engine.engine import PROBE_RUN, Prepared
 from reconciler.ports.executor import AttemptId
 from reconciler.ports.store import Store
@@ -41,14 +42,11 @@ class OrderBook:
         self._specs: dict[tuple[str, str], Mapping[str, Any] | None] = {}
         self._accounts: dict[str | None, Account] = {}
         self._definitions: dict[str, Mapping[str, Any]] = {}
-        self._ready: dict[tuple[str, ...], tuple[float, str]] = {}
-        self._log_bytes: int | None = None
 
     def forget(self) -> None:
         self._specs.clear()
         self._accounts.clear()
         self._definitions.clear()
-        self._ready.clear()
 
     def prepare(self, target: TargetId, run: RunSeen, attempt: int, seen: Seen) -> Prepared:
         digest, definition = self._definition(target, run)
@@ -68,7 +66,7 @@ class OrderBook:
                 trigger=str(run.trigger),
                 revision=run.revision,
                 last_success=_text(seen.last_success.finished_at if seen.last_success else None),
-                state_folder=self._state_folder(target),
+                state_folder=str(self._places.state),
                 parameters=values,
             )
             order = make_order(job, domain, told, self._site(job, definition))
@@ -87,7 +85,7 @@ class OrderBook:
                 PROBE_RUN,
                 attempt,
                 trigger=str(Trigger.AUTOMATIC),
-                state_folder=self._state_folder(target),
+                state_folder=str(self._places.state),
             )
             order = probe_order(job, domain, told, self._site(job, {"installation": installation}))
         except (CannotOrder, KeyError, ValueError) as error:
@@ -100,7 +98,9 @@ class OrderBook:
         missing = [name for name in plan.secrets if not os.access(self._places.secrets / name, os.R_OK)]
         if not missing:
             return ""
-        return f"secret{'s' if len(missing) > 1 else ''} missing in {self._places.secrets}: {', '.join(missing)}"
+        return (
+            f"secret{'s' if len(missing) > 1 else ''} missing in {self._places.secrets}: {', '.join(missing)}"
+        )
 
     # Definitions.
 
@@ -160,15 +160,8 @@ class OrderBook:
             self._accounts[name] = known
         return known
 
-    def _state_folder(self, target: TargetId) -> str:
-        """The folder in which the target may keep what it needs from run to run."""
-        return str(self._places.state)
-
 
 def _log_bound(installation: Mapping[str, Any] | None) -> int:
-    from reconciler.core.model import Retention
-    from reconciler.core.units import parse_size
-
     text = ((installation or {}).get("retention") or {}).get("log")
     return parse_size(text) if text else Retention().log_bytes
 

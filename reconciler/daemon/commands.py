@@ -1,0 +1,148 @@
+"""What a person may have done besides editing files: commands, through the daemon or, without one, in-process."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reconciler.core.access import SYSTEM, Viewer, may
+from reconciler.core.model import TargetId
+from reconciler.daemon.http import CommandError
+from reconciler.daemon.lock import StateHeld, StateLock, prepare
+from reconciler.daemon.options import Options
+
+if TYPE_CHECKING:
+    from reconciler.daemon.reconciler import Reconciler
+
+COMMANDS: dict[str, Callable[[Reconciler, Mapping[str, Any], Viewer], dict[str, Any]]] = {}
+
+
+def _command(function: Callable[[Reconciler, Mapping[str, Any], Viewer], dict[str, Any]]) -> Any:
+    COMMANDS[function.__name__] = function
+    return function
+
+
+def carry_out(reconciler: Reconciler, name: str, payload: Mapping[str, Any], who: Viewer) -> dict[str, Any]:
+    """Carry out one command in the deciding thread. Raises CommandError with what to do."""
+    function = COMMANDS.get(name)
+    if function is None:
+        raise CommandError(404, f"there is no command `{name}`")
+    return function(reconciler, payload, who)
+
+
+def _target(reconciler: Reconciler, payload: Mapping[str, Any], who: Viewer, verb: str) -> TargetId:
+    """The target that is named, if it exists for this person: what may not be seen is unknown, not forbidden."""
+    target = TargetId.parse(str(payload.get("target", "")))
+    known = target in reconciler.engine.board.desired.targets or reconciler.store.seen(target) is not None
+    if not known or not may(who, "get", target.domain):
+        raise CommandError(404, f"there is no target `{target}`")
+    if not may(who, verb, target.domain):
+        raise CommandError(403, f"{who.name} may not {verb.replace('_', ' ')} {target}")
+    return target
+
+
+@_command
+def cancel(reconciler: Reconciler, payload: Mapping[str, Any], who: Viewer) -> dict[str, Any]:
+    """Stop one run of a target (`run`), or all of its runs that are not over."""
+    target = _target(reconciler, payload, who, "cancel")
+    run = payload.get("run")
+    names = reconciler.engine.request_cancel(target, str(run) if run else None, who.name)
+    if not names:
+        what = f"run {run} of {target} is" if run else f"no run of {target} is"
+        raise CommandError(404, f"{what} queued or running" if not run else f"{what} not queued or running")
+    return {"target": str(target), "runs": names}
+
+
+@_command
+def mark_read(reconciler: Reconciler, payload: Mapping[str, Any], who: Viewer) -> dict[str, Any]:
+    """Note that this administrator has opened the logs of a target."""
+    target = _target(reconciler, payload, who, "mark_read")
+    reconciler.store.mark_read(who.name, target)
+    return {"target": str(target)}
+
+
+@_command
+def pause_local(reconciler: Reconciler, payload: Mapping[str, Any], who: Viewer) -> dict[str, Any]:
+    """Pause a target on this machine for `forSeconds`, or (with 0) end that."""
+    target = _target(reconciler, payload, who, "pause_local")
+    seconds = float(payload.get("forSeconds", 0))
+    until = reconciler.clock.now().wall + timedelta(seconds=seconds) if seconds > 0 else None
+    reconciler.engine.pause_locally(target, until, str(payload.get("reason", "")), who.name)
+    return {"target": str(target), "until": until.isoformat() if until else None}
+
+
+@_command
+def apply(reconciler: Reconciler, payload: Mapping[str, Any], who: Viewer) -> dict[str, Any]:
+    """Look at the source now and apply it."""
+    if not may(who, "apply"):
+        raise CommandError(403, f"{who.name} may not apply: that is for system administrators")
+    approve = str(payload.get("approve") or "")
+    if approve and not may(who, "approve"):
+        raise CommandError(403, f"{who.name} may not approve removals")
+    return reconciler.apply_now(approve, dry_run=bool(payload.get("dryRun") or payload.get("dry_run")))
+
+
+def perform(
+    state: Path | str,
+    command: str,
+    payload: Mapping[str, Any],
+    *,
+    directory: Path | str,
+    options: Options | None = None,
+) -> dict[str, Any]:
+    """Have a command carried out: by the daemon if one holds the state, else here, with its lock for a moment.
+
+    Raises CommandError, StateUnusable, StoreError.
+    """
+    state = Path(state)
+    answer = _ask_daemon(state, command, payload)
+    if answer is not None:
+        return answer
+    prepare(state)
+    try:
+        lock = StateLock(state, command)
+    except StateHeld as error:
+        raise CommandError(409, str(error), "wait until it is done, and try again") from error
+    from reconciler.daemon.reconciler import Reconciler
+
+    with lock:
+        told = options or Options(Path(directory), state, state / "secrets")
+        reconciler = Reconciler(told, starts=False)
+        try:
+            who = _impersonated(reconciler, str(payload.get("as", "") or ""))
+            answer = carry_out(reconciler, command, payload, who)
+            reconciler.write_outputs()
+            return answer
+        finally:
+            reconciler.close()
+
+
+def _impersonated(reconciler: Reconciler, name: str) -> Viewer:
+    owner = Viewer("system", SYSTEM)
+    return reconciler.impersonate(owner, name) if name else owner
+
+
+def _ask_daemon(state: Path, command: str, payload: Mapping[str, Any]) -> dict[str, Any] | None:
+    """POST to the control socket; None when nobody listens there."""
+    body = json.dumps(payload).encode()
+    head = f"POST /v1/{command} HTTP/1.1\r\nHost: reconcile\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+        link.settimeout(120)
+        try:
+            link.connect(str(state / "control.sock"))
+        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+            return None
+        link.sendall(head.encode() + body)
+        parts = []
+        while part := link.recv(1 << 16):
+            parts.append(part)
+    header, _, content = b"".join(parts).partition(b"\r\n\r\n")
+    status = int(header.split(b" ", 2)[1])
+    answer: dict[str, Any] = json.loads(content)
+    if status != 200:
+        raise CommandError(status, str(answer.get("error", "")), str(answer.get("hint", "")))
+    return answer

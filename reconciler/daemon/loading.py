@@ -1,0 +1,79 @@
+"""Looks at the source in a thread of its own, so that decisions are not held up; only the deciding thread applies."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from reconciler.daemon.inbox import Inbox
+from reconciler.daemon.reconciler import Look, Reconciler
+
+MIN_WAIT_SECONDS = 0.01
+
+
+class Loading:
+    """A thread that looks when hinted, when asked and every interval, and hands what it found to the inbox."""
+
+    def __init__(self, reconciler: Reconciler, inbox: Inbox, interval_seconds: float) -> None:
+        self._reconciler, self._inbox = reconciler, inbox
+        self._interval = interval_seconds
+        self._hinted = threading.Event()
+        self._stopped = False
+        self._first = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="loading", daemon=True)
+        self.failure: BaseException | None = None
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def hint(self) -> None:
+        """Look soon. Any thread may call it."""
+        self._hinted.set()
+
+    @property
+    def has_looked(self) -> bool:
+        """Whether the source was looked at once and what it said is applied (or refused)."""
+        return self._first.is_set()
+
+    def stop_soon(self) -> None:
+        """Look no more; `join` waits for it."""
+        self._stopped = True
+        self._hinted.set()
+
+    def join(self, seconds: float) -> bool:
+        """Wait a moment for the end of the thread; it may wait for the inbox meanwhile."""
+        if self._thread.ident is None:
+            return True
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        watch = self._reconciler.source.watch(self.hint)
+        try:
+            while not self._stopped:
+                wait = self._once()
+                self._hinted.wait(max(wait, MIN_WAIT_SECONDS))
+        except BaseException as error:
+            # Ours to answer for: the daemon ends and is started again; runs go on.
+            self.failure = error
+            self._inbox.wake()
+        finally:
+            if watch is not None:
+                watch.close()
+
+    def _once(self) -> float:
+        """Look, have it applied, and give the seconds until the next look."""
+        self._hinted.clear()
+        look = self._reconciler.look()
+        if self._stopped:
+            return 0.0
+        self._apply(look)
+        self._first.set()
+        self._inbox.wake()
+        if look.held is not None:
+            return min(look.held.retry_seconds, self._interval)
+        return self._interval
+
+    def _apply(self, look: Look) -> None:
+        taken: Callable[[], object] = lambda: self._reconciler.take(look)  # noqa: E731
+        self._inbox.put(taken).result()

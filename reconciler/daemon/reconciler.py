@@ -1,0 +1,256 @@
+"""The parts of one installation put together: for `serve`, and for verbs that work without a daemon alike."""
+
+from __future__ import annotations
+
+import json
+import pwd
+import shutil
+import socket
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from reconciler.clock import SystemClock, monotonic, sleep
+from reconciler.core.access import SYSTEM, Viewer, identified, may, viewer_of
+from reconciler.core.facts import Fact
+from reconciler.core.model import Desired, Revision, TargetId
+from reconciler.daemon.http import CommandError
+from reconciler.daemon.options import Options
+from reconciler.engine.engine import Engine, Parts
+from reconciler.engine.orders import OrderBook, Places
+from reconciler.executors.local import LocalExecutor
+from reconciler.outputs.logindex import LogFollower
+from reconciler.ports.executor import AttemptId
+from reconciler.ports.failpoint import failpoint
+from reconciler.ports.source import Held, Source
+from reconciler.sources import open_source
+from reconciler.spec.lastgood import Accepted, accept, resolve_all
+from reconciler.spec.loading import loader_of
+from reconciler.spec.resolve import ResolveCache
+from reconciler.spec.stored import Stored, StoredObject, file_rows, object_rows, stored_from_rows
+from reconciler.store.sqlite import SqliteStore
+
+PATIENCE = 20
+"""Looks at a source that is just being changed, before it is said to be held."""
+
+
+class HostMismatch(Exception):
+    """The installation belongs to other machines; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at the source gave: why it is held, or what to apply, or (both None) that nothing changed."""
+
+    at: datetime
+    held: Held | None = None
+    accepted: Accepted | None = None
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class SourceState:
+    """What the `source` value of the state says (store/schema.py)."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def text(self) -> str:
+        return json.dumps(self.values, ensure_ascii=False)
+
+
+class Reconciler:
+    """One installation on one machine. The caller holds the state's lock."""
+
+    def __init__(
+        self,
+        options: Options,
+        *,
+        starts: bool,
+        changed: Callable[[set[TargetId]], None] = lambda targets: None,
+        recorded: Callable[[list[tuple[TargetId, Fact]]], None] = lambda facts: None,
+    ) -> None:
+        """Open the state. `starts` False: decide and record, but start nothing. Raises StoreError."""
+        self.options = options
+        self.clock = SystemClock()
+        self.store = SqliteStore(options.state / "state.db")
+        if self.store.meta("uid") is None:
+            self.store.set_meta("uid", uuid.uuid4().hex)
+        self.source: Source = open_source(options)
+        self.cache = ResolveCache()
+        self.loader = loader_of(
+            self.cache, transactional=options.transactional, clock=lambda: self.clock.now().wall
+        )
+        self.stored: Stored = stored_from_rows(self.store.objects(), self.store.files())
+        self.executor = LocalExecutor(options.state, self._seconds)
+        self.logs = LogFollower(options.state / "runs", self._seconds)
+        self.orders = OrderBook(self.store, Places(options.state.resolve(), options.secrets))
+        self.engine = Engine(
+            Parts(
+                self.store,
+                self.clock,
+                self.executor,
+                self.logs,
+                self.orders,
+                monotonic,
+                self._discard,
+                changed=changed,
+                recorded=recorded,
+                starts=starts,
+            )
+        )
+        self.source_state = SourceState(json.loads(self.store.meta("source") or "{}"))
+        self.engine.open(self._last_applied())
+
+    def close(self) -> None:
+        """Let go of everything; runs go on."""
+        self.logs.close()
+        self.executor.close()
+        self.store.close()
+
+    def _seconds(self) -> tuple[float, float]:
+        now = self.clock.now()
+        return now.wall.timestamp(), now.boot
+
+    def _last_applied(self) -> Desired:
+        if not self.stored.objects:
+            return Desired()
+        values = self.source_state.values
+        revision = Revision(values.get("revision", ""), bool(values.get("dirty")), values.get("signer", ""))
+        return replace(resolve_all(self.stored, self.loader), revision=revision)
+
+    def _discard(self, attempt: AttemptId) -> None:
+        shutil.rmtree(self.options.state / "runs" / attempt.path, ignore_errors=True)
+
+    # The source.
+
+    def look(self) -> Look:
+        """Read the source and decide what of it is in force. Writes nothing; any one thread may do it."""
+        now = self.clock.now().wall
+        found = self.source.snapshot(self.stored.known(), now.timestamp())
+        if isinstance(found, Held):
+            return Look(now, held=found)
+        revision = self.engine.board.desired.revision
+        if not found.changed and found.revision == revision and not self._is_waiting():
+            return Look(now, notices=found.notices)
+        return Look(now, accepted=accept(self.stored, found, self.loader), notices=found.notices)
+
+    def _is_waiting(self) -> bool:
+        """Whether something was not applied the last time, so that the same files may now say something else."""
+        return bool(self.source_state.values.get("prune") or self.source_state.values.get("refused"))
+
+    def take(self, look: Look, approve: str = "") -> None:
+        """Apply what a look gave. Only the deciding thread may do it."""
+        if look.accepted is None:
+            self._note_source(look)
+            return
+        accepted = look.accepted
+        self.check_host(accepted.desired)
+        before = self.stored
+
+        def persist() -> None:
+            failpoint("apply:before-commit")
+            objects, files = object_rows(before, accepted.stored), file_rows(before, accepted.stored)
+            self.store.put_objects(objects.put, objects.gone)
+            self.store.put_files(files.put, files.gone)
+            self._note_source(look)
+
+        self.engine.apply(accepted.desired, persist)
+        failpoint("apply:after-commit")
+        self.stored = accepted.stored
+
+    def apply_now(self, approve: str, *, dry_run: bool) -> dict[str, Any]:
+        """Look at the source and apply it, or only say what that would do."""
+        look = self.look()
+        for _ in range(PATIENCE):
+            if look.held is None or not look.held.is_passing:
+                break
+            sleep(look.held.retry_seconds)
+            look = self.look()
+        if not dry_run:
+            self.take(look, approve)
+        return {"held": look.held.message if look.held else ""}
+
+    def write_outputs(self) -> None:
+        """Bring what is written out up to date, for verbs that work without a daemon."""
+        from reconciler.daemon.outputs import Outputs
+
+        Outputs(self.options.state, self.clock).close()
+
+    def check_host(self, desired: Desired) -> None:
+        """Refuse to run what belongs to other machines. Raises HostMismatch."""
+        host = self.options.host or socket.gethostname()
+        if desired.hosts is not None and host not in desired.hosts:
+            raise HostMismatch(
+                f"this installation runs on {', '.join(desired.hosts)}, and this machine is {host}; "
+                f"if it shall run here all the same, add the name to `hosts` or say --host {desired.hosts[0]}"
+            )
+
+    def _note_source(self, look: Look) -> None:
+        """Keep what there is to say about the source, when it changed."""
+        values = dict(self.source_state.values)
+        values["mode"] = self.source.mode
+        values["notices"] = list(look.notices)
+        if look.held is not None:
+            held = look.held
+            values["held"] = {"reason": str(held.reason), "message": held.message, "approval": held.approval}
+        else:
+            values.pop("held", None)
+        accepted = look.accepted
+        if accepted is not None:
+            revision = accepted.desired.revision
+            values.update(
+                revision=revision.commit,
+                dirty=revision.dirty,
+                signer=revision.signer,
+                appliedAt=look.at.astimezone(UTC).isoformat(timespec="seconds"),
+                rejectedFiles=sorted(accepted.rejected),
+                warnings=[d.message for d in accepted.diagnostics if d.severity != "error"],
+            )
+            values.pop("refused", None)
+            if accepted.refused:
+                values["refused"] = {"reason": accepted.refused, "message": accepted.refused_message}
+        if values != self.source_state.values:
+            self.source_state = replace(self.source_state, values=values)
+            self.store.set_meta("source", self.source_state.text())
+
+    # Who asks.
+
+    def viewer_of_user(self, uid: int) -> Viewer | None:
+        """Who the user of a socket's peer is: root and the state's owner are system; None: nobody here."""
+        if uid in (0, self.options.state.stat().st_uid):
+            return Viewer(_name_of(uid), SYSTEM)
+        listed = ((o.object.name, o.object.spec) for o in self._administrators())
+        return identified(f"unix:{_name_of(uid)}", listed)
+
+    def impersonate(self, viewer: Viewer, name: str) -> Viewer:
+        """Let a system administrator look and act as another one."""
+        if name == viewer.name:
+            return viewer
+        if not may(viewer, "impersonate"):
+            raise CommandError(403, f"{viewer.name} may not act as another administrator")
+        for stored in self._administrators():
+            if stored.object.name == name:
+                return viewer_of(name, stored.object.spec)
+        raise CommandError(404, f"there is no administrator `{name}`")
+
+    def _administrators(self) -> list[StoredObject]:
+        return [each for key, each in self.stored.objects.items() if key.kind == "Administrator"]
+
+    # For those who run it.
+
+    def note_daemon(self, values: dict[str, Any] | None) -> None:
+        """Say which daemon has the state, or that none has."""
+        self.store.set_meta("daemon", json.dumps(values or {}))
+
+    def is_idle(self, wait_seconds: float | None) -> bool:
+        """Whether nothing runs, waits or is due now."""
+        return not self.engine.board.active and (wait_seconds is None or wait_seconds > 0)
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

@@ -1,0 +1,219 @@
+"""The daemon: one thread decides, others read the source and answer; woken by time, ends, edits and commands."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+from collections.abc import Mapping
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Any
+
+from reconciler import __version__
+from reconciler.core import facts as f
+from reconciler.core.access import Viewer
+from reconciler.core.facts import Fact
+from reconciler.core.model import State, TargetId
+from reconciler.daemon.commands import carry_out
+from reconciler.daemon.http import CommandError, Doors, serve_control, serve_tcp
+from reconciler.daemon.inbox import Inbox
+from reconciler.daemon.journal import Journal
+from reconciler.daemon.loading import Loading
+from reconciler.daemon.lock import StateHeld, StateLock, StateUnusable, prepare
+from reconciler.daemon.notify import notify
+from reconciler.daemon.options import ServeOptions
+from reconciler.daemon.outputs import Outputs
+from reconciler.daemon.reconciler import HostMismatch, Reconciler
+from reconciler.store.sqlite import StoreError
+
+HEARTBEAT_SECONDS = 5.0
+"""The loop never sleeps longer, so that a step of the clock is noticed."""
+COMMAND_SECONDS = 60.0
+
+EXIT_OK, EXIT_FAILED, EXIT_HELD, EXIT_BLOCKED = 0, 1, 4, 5
+_OUTCOMES = {
+    State.FAILURE: 10,
+    State.WARNING: 11,
+    State.INTERRUPTED: 12,
+    State.CANCELLED: 12,
+    State.SKIPPED: 13,
+    State.MISSED: 13,
+}
+
+
+def main(options: ServeOptions) -> int:
+    """Serve until SIGTERM or SIGINT, or with `once` until what is due has run. Returns the exit code."""
+    journal = Journal()
+    try:
+        prepare(options.state)
+        lock = StateLock(options.state, "serve --once" if options.once else "serve")
+    except (StateHeld, StateUnusable) as error:
+        journal.say(str(error), 3)
+        return EXIT_FAILED
+    with lock:
+        try:
+            daemon = Daemon(options, journal)
+        except (StoreError, HostMismatch) as error:
+            journal.say(str(error), 3)
+            return EXIT_BLOCKED if isinstance(error, HostMismatch) else EXIT_FAILED
+        try:
+            return daemon.run()
+        finally:
+            daemon.close()
+
+
+class Daemon:
+    """The running daemon."""
+
+    def __init__(self, options: ServeOptions, journal: Journal) -> None:
+        self.options, self.journal = options, journal
+        self.inbox = Inbox()
+        self.outcomes: dict[tuple[TargetId, str], State] = {}
+        self.reconciler = Reconciler(options, starts=True, changed=self._changed, recorded=self._recorded)
+        self.outputs = Outputs(options.state, self.reconciler.clock, options.metrics_max_targets)
+        self.loading = Loading(self.reconciler, self.inbox, options.interval_seconds)
+        self._selector = selectors.DefaultSelector()
+        self._stopping = 0
+        self._servers: list[Any] = []
+        self._doors = Doors(
+            database=options.state / "state.db",
+            command=self._command,
+            viewer=self.reconciler.viewer_of_user,
+            impersonate=self.reconciler.impersonate,
+            metrics=self.outputs.metrics_page,
+            ready=self._ready,
+            healthy=lambda: "",
+        )
+
+    def run(self) -> int:
+        """Open the doors, look at the source, and go round."""
+        self._catch_signals()
+        self._selector.register(self.inbox.fileno(), selectors.EVENT_READ)
+        self._selector.register(self.reconciler.executor.fileno(), selectors.EVENT_READ)
+        self._selector.register(self.reconciler.logs.fileno(), selectors.EVENT_READ)
+        self._servers.append(serve_control(self.options.state, self._doors, None))
+        address = ""
+        if not self.options.once and self.options.listen:
+            try:
+                server, address = serve_tcp(self.options.listen, self._doors)
+            except OSError as error:
+                self.journal.say(
+                    f"cannot listen on {self.options.listen}: {error.strerror}; choose another with --listen",
+                    3,
+                )
+                return EXIT_FAILED
+            self._servers.append(server)
+        self.reconciler.note_daemon({"pid": os.getpid(), "version": __version__, "listen": address})
+        where = f", http://{address}/metrics" if address else ""
+        self.journal.say(
+            f"reconcile {__version__}: {self.options.directory / 'jobs.d'}, state {self.options.state}{where}"
+        )
+        self.loading.start()
+        return self._loop()
+
+    def close(self) -> None:
+        """Stop answering and looking; what runs goes on."""
+        notify("STOPPING=1")
+        self._stopping = self._stopping or signal.SIGTERM
+        self.loading.stop_soon()
+        while not self.loading.join(0.02):
+            self.inbox.run_all()
+        for server in self._servers:
+            server.close()
+        self.outputs.close()
+        self.reconciler.note_daemon(None)
+        (self.options.state / "control.sock").unlink(missing_ok=True)
+        self.reconciler.close()
+        self._selector.close()
+        self.inbox.close()
+
+    # The loop.
+
+    def _loop(self) -> int:
+        engine = self.reconciler.engine
+        announced = False
+        problem = ""
+        while not self._stopping:
+            self.inbox.run_all()
+            if self.loading.failure is not None:
+                return self._failed(self.loading.failure)
+            # Nothing is decided before the source was looked at: what it says now counts, not what it said.
+            wait = engine.round().wait_seconds if self.loading.has_looked else None
+            if engine.problem != problem:
+                problem = engine.problem
+                self.journal.say(problem or "the state can be written again", 3 if problem else 6)
+            if self.loading.has_looked and not announced:
+                announced = True
+                self._announce()
+            if self.options.once and announced and self.reconciler.is_idle(wait):
+                break
+            until_flush = self.outputs.flush()
+            waits = [HEARTBEAT_SECONDS, *(each for each in (wait, until_flush) if each is not None)]
+            self._selector.select(max(0.0, min(waits)))
+        return self._exit_code()
+
+    def _announce(self) -> None:
+        count = len(self.reconciler.engine.board.desired.targets)
+        rejected = len(self.reconciler.stored.rejected)
+        words = f"{count} target{'s' if count != 1 else ''}"
+        if rejected:
+            words += f", {rejected} rejected file{'s' if rejected != 1 else ''} (see `reconcile validate`)"
+        self.journal.say(f"ready: {words}")
+        notify("READY=1", f"STATUS={words}")
+
+    def _failed(self, error: BaseException) -> int:
+        if isinstance(error, HostMismatch):
+            self.journal.say(str(error), 3)
+            return EXIT_BLOCKED
+        raise error
+
+    def _exit_code(self) -> int:
+        if not self.options.once:
+            return EXIT_OK
+        if self._stopping == signal.SIGINT:
+            return 130
+        states = set(self.outcomes.values())
+        for state, code in _OUTCOMES.items():
+            if state in states:
+                return code
+        return EXIT_HELD if self.reconciler.stored.rejected else EXIT_OK
+
+    def _catch_signals(self) -> None:
+        def stop(number: int, _: object) -> None:
+            self._stopping = number
+            self.inbox.wake()
+
+        def hint(*_: object) -> None:
+            self.loading.hint()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, stop)
+        signal.signal(signal.SIGHUP, hint)
+
+    # What the doors answer.
+
+    def _ready(self) -> str:
+        if not self.loading.has_looked:
+            return "the source was not read yet"
+        return self.reconciler.engine.problem
+
+    def _command(self, name: str, payload: Mapping[str, Any], who: Viewer) -> Mapping[str, Any]:
+        future = self.inbox.put(lambda: carry_out(self.reconciler, name, payload, who))
+        try:
+            answer: Mapping[str, Any] = future.result(COMMAND_SECONDS)
+        except FutureTimeout as error:
+            raise CommandError(503, "the daemon is busy", "try again") from error
+        return answer
+
+    # What the engine tells.
+
+    def _changed(self, targets: set[TargetId]) -> None:
+        self.outputs.changed(targets)
+
+    def _recorded(self, facts: list[tuple[TargetId, Fact]]) -> None:
+        self.journal.tell(facts)
+        self.outputs.count(facts)
+        if self.options.once:
+            for target, fact in facts:
+                if isinstance(fact, f.Finished):
+                    self.outcomes[target, fact.run] = fact.state
