@@ -70,6 +70,7 @@ class CompiledSchedule:
     def next_after(self, instant: int) -> int | None:
         """The first slot later than `instant`, or None when there is none any more."""
         at = instant + 1 if instant >= self.from_instant else self.from_instant
+        searched, named = 1, 0
         while at < self.until_instant:
             start, end, offset, seen = self.zone.segment(at)
             wall = at + offset
@@ -78,9 +79,12 @@ class CompiledSchedule:
                     wall = seen + 1
             elif at == start and self._fills_gaps:
                 wall = seen + 1
-            named = self.pattern.at_or_after(wall)
-            if named is None:
-                return None
+            # What was found from an earlier wall time on is still the first, unless the clock went back over it.
+            if not searched <= wall <= named:
+                match = self.pattern.at_or_after(wall)
+                if match is None:
+                    return None
+                searched, named = wall, match
             found = named - offset
             if found < end:
                 found = max(found, start)
