@@ -20,6 +20,7 @@ from reconciler.core.model import (
     Mode,
     Plan,
     Reason,
+    Schedule,
     State,
     TargetId,
     Trigger,
@@ -249,7 +250,15 @@ def _open_slots(
 
 def _older(plan: Plan, seen: Seen, cursor: int, last: int, offset: int, now: Instant) -> f.Settled:
     """One fact for a stretch that is too long to look at slot by slot; its count stops at MAX_COUNTED."""
-    schedule = plan.schedule
+    paused = _paused_at(plan, seen, last + offset)
+    verdict = (State.SKIPPED, Reason.PAUSED) if paused else (State.MISSED, Reason.RECONCILER_DOWN)
+    return _all_alike(plan.schedule, cursor, last, verdict, now)
+
+
+def _all_alike(
+    schedule: Schedule | None, cursor: int, last: int, verdict: tuple[State, Reason], now: Instant
+) -> f.Settled:
+    """One fact for every slot from `cursor` to `last`."""
     assert schedule is not None
     first = schedule.next_after(cursor)
     assert first is not None
@@ -259,16 +268,18 @@ def _older(plan: Plan, seen: Seen, cursor: int, last: int, offset: int, now: Ins
         if following is None:
             break
         slot, count = following, count + 1
-    paused = _paused_at(plan, seen, last + offset)
-    return f.Settled(
-        now.wall,
-        State.SKIPPED if paused else State.MISSED,
-        Reason.PAUSED if paused else Reason.RECONCILER_DOWN,
-        from_epoch(first),
-        from_epoch(last),
-        count,
-        "at least" if count >= MAX_COUNTED else "",
-    )
+    text = "at least" if count >= MAX_COUNTED else ""
+    return f.Settled(now.wall, *verdict, from_epoch(first), from_epoch(last), count, text)
+
+
+def settle_rest(plan: Plan, seen: Seen, now: Instant) -> list[Fact]:
+    """Settle what the last decision under a schedule left open (jitter, catch-up), as another one takes over."""
+    if plan.mode is not Mode.SCHEDULED or plan.schedule is None or seen.cursor is None:
+        return []
+    last = plan.schedule.last_until(epoch(now.wall), seen.cursor)
+    if last is None:
+        return []
+    return [_all_alike(plan.schedule, seen.cursor, last, (State.SKIPPED, Reason.SCHEDULE_CHANGED), now)]
 
 
 def _paused_at(plan: Plan, seen: Seen, instant: int) -> bool:

@@ -36,6 +36,8 @@ class Changed(Fact):
 
     plan_digest: str
     revision: str = ""
+    resumed: bool = False
+    """True where the change ends a pause."""
 
 
 @dataclass(frozen=True, slots=True)

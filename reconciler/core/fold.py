@@ -16,6 +16,8 @@ def fold(seen: Seen, fact: Fact) -> None:  # noqa: C901 - one rule per fact, in 
             _joined(seen, fact)
         case f.Changed():
             seen.plan_digest = fact.plan_digest
+            if fact.resumed:
+                _count_anew(seen, fact.at)
         case f.Left():
             seen.gone = True
             seen.causes.clear()
@@ -193,9 +195,18 @@ def _fingerprinted(seen: Seen, fact: f.Fingerprinted) -> None:
     seen.fingerprint = fact.digest
 
 
+_CLAMPED = ("since", "last_started_at", "every_from", "probed_at", "upstream_mark")
+
+
+def is_ahead(seen: Seen, limit: datetime) -> bool:
+    """Whether anything that decisions count from lies later than `limit`."""
+    times = (getattr(seen, name) for name in _CLAMPED)
+    return (seen.cursor or 0) > epoch(limit) or any(time is not None and time > limit for time in times)
+
+
 def _clamp(seen: Seen, fact: f.ClockSetBack) -> None:
     seen.cursor = min(seen.cursor or 0, epoch(fact.at))
-    for name in ("since", "last_started_at", "every_from", "probed_at", "upstream_mark"):
+    for name in _CLAMPED:
         value = getattr(seen, name)
         if value is not None and value > fact.at:
             setattr(seen, name, fact.at)

@@ -67,7 +67,7 @@ class Store(Protocol):
         """Insert the target or refresh what its definition gives lists."""
 
     def rename(self, old: TargetId, new: TargetId) -> None:
-        """Carry state, facts and runs of a target over to its new name."""
+        """Carry state, facts and runs of a target over to its new name, but for the runs that are not over."""
 
     def leave(self, target: TargetId) -> None: ...
 

@@ -175,8 +175,12 @@ class SqliteStore:
             "UPDATE targets SET seen=(SELECT seen FROM targets WHERE job=? AND domain=?) WHERE job=? AND domain=?",
             (*old, *new),
         )
-        for table in ("runs", "facts"):
-            self.db.execute(f"UPDATE {table} SET job=? WHERE job=? AND domain=?", (new.job, *old))  # noqa: S608
+        for table in ("facts", "runs"):
+            self.db.execute(
+                f"UPDATE {table} SET job=? WHERE job=? AND domain=? AND run NOT IN (SELECT run FROM runs "  # noqa: S608
+                "WHERE job=? AND domain=? AND state IN ('queued', 'running'))",
+                (new.job, *old, *old),
+            )
 
     def leave(self, target: TargetId) -> None:
         self.db.execute(
