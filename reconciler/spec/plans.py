@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from reconciler.core.model import (
-    AddedReport,
     Concurrency,
     Criteria,
     Expect,
@@ -19,7 +19,6 @@ from reconciler.core.model import (
     Pause,
     Plan,
     Probe,
-    Report,
     Retention,
     Retry,
     State,
@@ -30,36 +29,38 @@ from reconciler.core.model import (
 from reconciler.core.units import parse_duration, parse_size
 from reconciler.core.zones import zone as find_zone
 from reconciler.spec.objects import PRUNE, RENAMED_FROM, SpecObject, digest_of
+from reconciler.spec.reports import merged_report
 from reconciler.spec.schedules import LazySchedule
 from reconciler.triggers.calendars import moment_of
 
 Spec = Mapping[str, Any]
 
-_RUN_FIELDS: Final = (
-    *(
-        "command",
-        "script",
-        "shell",
-        "environment",
-        "secrets",
-        "user",
-        "group",
-        "workingDirectory",
-        "umask",
-        "limits",
-    ),
-    *(
-        "parameters",
-        "timeout",
-        "stopSignal",
-        "stopGrace",
-        "warnings",
-        "expect",
-        "executor",
-        "retry",
-        "concurrency",
-    ),
-    "locks",
+_RUN_FIELDS: Final = frozenset(
+    {
+        *(
+            "command",
+            "script",
+            "shell",
+            "environment",
+            "secrets",
+            "user",
+            "group",
+            "workingDirectory",
+            "umask",
+        ),
+        *(
+            "limits",
+            "parameters",
+            "timeout",
+            "stopSignal",
+            "stopGrace",
+            "warnings",
+            "expect",
+            "executor",
+            "retry",
+        ),
+        *("concurrency", "locks"),
+    }
 )
 """What a run depends on: the digest of a plan covers these."""
 
@@ -228,7 +229,7 @@ class _PlanMaker:
                 "schedule": self._schedule(schedule_spec, own_zone, calendars, schedule_digest),
                 "criteria": _criteria(criteria, zone) if criteria else None,
                 "pauses": _pauses((job, spec.get("planning")), system, area, zone=own_zone),
-                "report": _report(self._common.installation, domain, job, system, area),
+                "report": merged_report(self._common.installation, domain, job, system, area),
                 "planning_path": deciding.place,
             }
         )
@@ -266,7 +267,7 @@ class _PlanMaker:
 def _fixed_parts(job: SpecObject, installation: Spec) -> dict[str, Any]:
     """The fields of a Plan that are the same for all targets of a job."""
     spec = job.spec
-    depends = {name: spec[name] for name in _RUN_FIELDS if name in spec}
+    depends = {name: spec[name] for name in spec if name in _RUN_FIELDS}
     if "user" not in depends and "user" in installation:
         depends["user"] = installation["user"]
     parts: dict[str, Any] = {
@@ -295,6 +296,7 @@ def _fixed_parts(job: SpecObject, installation: Spec) -> dict[str, Any]:
     return parts
 
 
+@lru_cache(maxsize=1024)
 def _seconds(text: str | None) -> float | None:
     return None if text is None else parse_duration(text)
 
@@ -367,46 +369,3 @@ def _pause(spec: Spec, zone: str, source: SpecObject) -> Pause:
     if until is not None:
         moment = datetime.fromtimestamp(moment_of(until, "until", find_zone(zone))[1], UTC)
     return Pause(moment, spec.get("reason", ""), source.place)
-
-
-_DEFAULT_REPORT: Final = Report()
-_REPORT_FIELDS: Final = {
-    "send": "send",
-    "recipients": "recipients",
-    "when": "when",
-    "attachLog": "attach_log",
-    "level": "level",
-    "digest": "digest",
-    "repeat": "repeat_seconds",
-    "after": "after",
-    "webhooks": "webhooks",
-}
-
-
-def _report(
-    installation: SpecObject | None,
-    domain: SpecObject | None,
-    job: SpecObject,
-    system: SpecObject | None,
-    area: SpecObject | None,
-) -> Report:
-    """Merge the report blocks, the most specific field winning; a domain area only adds recipients."""
-    merged: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    for source in (installation, domain, job, system):
-        for name, value in ((source.spec.get("report") if source else None) or {}).items():
-            field_name = _REPORT_FIELDS[name]
-            merged[field_name] = _report_value(name, value)
-            origins[field_name] = source.place if source else ""
-    added = (area.spec.get("report") if area else None) or {}
-    if area is not None and added.get("recipients"):
-        when = tuple(added.get("when", _DEFAULT_REPORT.when))
-        one = AddedReport(tuple(added["recipients"]), added.get("send", True), when, area.place)
-        merged["added"] = (one,)
-    return Report(**merged, origins=tuple(sorted(origins.items()))) if merged else _DEFAULT_REPORT
-
-
-def _report_value(name: str, value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(value)
-    return parse_duration(value) if name == "repeat" else value

@@ -6,7 +6,7 @@ dependents follow. Never imports pydantic: what was last good comes back from th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -47,7 +47,11 @@ class Resolved:
 
 @dataclass(slots=True)
 class _JobEntry:
-    key: tuple[Any, ...]
+    """One job as it was resolved, and all that this depended on."""
+
+    job: SpecObject
+    plannings: Sequence[SpecObject]
+    surroundings: str
     targets: list[tuple[TargetId, Plan]]
     faults: list[Fault]
 
@@ -57,6 +61,8 @@ class ResolveCache:
     """What one resolving leaves for the next: only jobs that changed, or what they depend on, are looked at again."""
 
     jobs: dict[str, _JobEntry] = field(default_factory=dict)
+    targets: dict[TargetId, Plan] = field(default_factory=dict)
+    """Those of all `jobs`."""
     schedules: dict[str, LazySchedule] = field(default_factory=dict)
 
 
@@ -108,46 +114,57 @@ def _diagnostic(fault: Fault) -> Diagnostic:
 
 def _targets(index: Index, cache: ResolveCache) -> tuple[dict[TargetId, Plan], list[Fault]]:
     """The targets of all jobs; entries of the cache whose inputs are the same are used as they are."""
-    base = digest_of(
-        [
-            [each.digest, each.path, each.line] if each else None
-            for each in (index.installation, *index.calendars.values())
-        ]
-    )
-    of_domains = digest_of(
-        [[each.name, each.digest, each.path, each.line] for each in index.domains.values()]
-    )
     numbers: dict[str, int] = {}
     profiles = {
-        name: numbers.setdefault(profile_of(domain), len(numbers)) for name, domain in index.domains.items()
+        name: numbers.setdefault(profile_of(each), len(numbers)) for name, each in index.domains.items()
     }
     common = Common(index.installation, index.calendars, cache.schedules, index.domains, profiles)
-    targets: dict[TargetId, Plan] = {}
+    for_installation = digest_of([_mark(each) for each in (index.installation, *index.calendars.values())])
+    for_domains = digest_of([for_installation, [_mark(each) for each in index.domains.values()]])
+    targets = cache.targets.copy()
     faults: list[Fault] = []
     entries: dict[str, _JobEntry] = {}
     for name, job in index.jobs.items():
-        plannings = index.plannings.get(name, ())
-        domain_part = of_domains if job.body["spec"].get("scope") == "domain" else ""
-        key = (
-            job.digest,
-            job.path,
-            job.line,
-            base,
-            domain_part,
-            *((p.digest, p.path, p.line) for p in plannings),
-        )
+        plannings: Sequence[SpecObject] = index.plannings.get(name, ())
+        surroundings = for_domains if job.body["spec"].get("scope") == "domain" else for_installation
         entry = cache.jobs.get(name)
-        if entry is None or entry.key != key:
-            entry = _JobEntry(key, *targets_of(job, plannings, common))
+        if entry is None or not _is_same(entry, job, plannings, surroundings):
+            before = entry.targets if entry else ()
+            entry = _JobEntry(job, plannings, surroundings, *targets_of(job, plannings, common))
+            now = dict(entry.targets)
+            for target, _ in before:
+                if target not in now:
+                    del targets[target]
+            targets.update(now)
         entries[name] = entry
-        targets.update(entry.targets)
         if entry.faults:
             faults.extend(entry.faults)
-    cache.jobs = entries
+    for name in cache.jobs.keys() - entries.keys():
+        for target, _ in cache.jobs[name].targets:
+            del targets[target]
+    cache.jobs, cache.targets = entries, targets
     if len(cache.schedules) > 2 * len(entries) + 1000:
         used = {plan.schedule_digest for plan in targets.values()}
         cache.schedules = {digest: cache.schedules[digest] for digest in used if digest in cache.schedules}
     return targets, faults
+
+
+def _mark(item: SpecObject | None) -> tuple[str, str, str, int] | None:
+    """What of an object the plans of others depend on; where it is written is shown by them."""
+    return (item.name, item.digest, item.path, item.line) if item else None
+
+
+def _is_same(entry: _JobEntry, job: SpecObject, plannings: Sequence[SpecObject], surroundings: str) -> bool:
+    return (
+        entry.surroundings == surroundings
+        and (entry.job is job or _mark(entry.job) == _mark(job))
+        and len(entry.plannings) == len(plannings)
+        and all(map(_are_same, entry.plannings, plannings))
+    )
+
+
+def _are_same(one: SpecObject, other: SpecObject) -> bool:
+    return one is other or (one.domain, *(_mark(one) or ())) == (other.domain, *(_mark(other) or ()))
 
 
 def _desired(index: Index, targets: dict[TargetId, Plan]) -> Desired:
