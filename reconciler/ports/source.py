@@ -101,6 +101,12 @@ class Source(Protocol):
     def snapshot(self, known: Mapping[str, FileStamp], now: float) -> Snapshot | Held:
         """Read what changed against `known`; `now` is the wall time in epoch seconds."""
 
+    def approve(self, digest: str) -> None:
+        """Take note of an approval, for sources that may be held until one is given."""
+
+    def sync(self) -> None:
+        """Look at what is far away at the next snapshot, whatever the interval."""
+
     def watch(self, hint: Callable[[], None]) -> Watch | None:
         """Call `hint` from another thread soon after something may have changed, until closed."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
+from reconciler.core.model import Administrator
 from reconciler.ports.source import Source
 
 
@@ -15,10 +17,45 @@ class SourceOptions(Protocol):
     def directory(self) -> Path: ...
     @property
     def ref(self) -> str: ...
+    @property
+    def remote(self) -> str: ...
+    @property
+    def interval_seconds(self) -> float: ...
+    @property
+    def secrets(self) -> Path: ...
+    @property
+    def allowed_signers(self) -> Path | None: ...
 
 
-def open_source(options: SourceOptions) -> Source:
-    """The source that the options speak of."""
-    from reconciler.sources.folder import FolderSource
+class BadSource(ValueError):
+    """The options do not go together; the text says what to do."""
 
-    return FolderSource(options.directory)
+
+def open_source(
+    options: SourceOptions, administrators: Callable[[], Iterable[Administrator]] = lambda: ()
+) -> Source:
+    """The source that the options speak of; `administrators` are those in force, who may sign. Raises BadSource."""
+    if not options.ref:
+        for name, value in (("--remote", options.remote), ("--allowed-signers", options.allowed_signers)):
+            if value:
+                raise BadSource(
+                    f"{name} needs --ref: commits are fetched and verified, a folder is read as it is"
+                )
+        from reconciler.sources.folder import FolderSource
+
+        return FolderSource(options.directory)
+    if not options.ref.startswith("refs/"):
+        raise BadSource(f"--ref takes a full name, such as refs/heads/{options.ref}")
+    from reconciler.sources.gitref import RefOptions, RefSource
+
+    return RefSource(
+        RefOptions(
+            options.directory,
+            options.ref,
+            options.remote,
+            options.interval_seconds,
+            options.secrets,
+            options.allowed_signers,
+        ),
+        administrators,
+    )

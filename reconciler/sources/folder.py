@@ -18,6 +18,7 @@ from typing import Final
 from reconciler.core.diagnostics import Diagnostic
 from reconciler.core.model import Revision
 from reconciler.ports.source import (
+    ATTACHMENTS,
     TREE,
     FileStamp,
     Held,
@@ -61,6 +62,12 @@ class FolderSource:
                 break
         return outcome
 
+    def approve(self, digest: str) -> None:
+        """Nothing of a folder waits for an approval."""
+
+    def sync(self) -> None:
+        """A folder is always looked at as it is."""
+
     def watch(self, hint: Callable[[], None]) -> Watch:
         """Call `hint` from a thread soon after a file changed; it misses things, so look from time to time anyway."""
         from reconciler.sources.watch import Watcher
@@ -97,7 +104,7 @@ class FolderSource:
                 continue
             algorithm = tree.algorithm if tree else "sha1"
             files[path] = SourceFile(path, _stamp(entry, content, algorithm, now), content)
-        changed = _changed(known, files, problems)
+        changed = changed_paths(known, files, problems)
         if changed or contents:
             again = self._still(root, tree, key, look)
             if again is not None:
@@ -183,8 +190,9 @@ def stale(known: Mapping[str, FileStamp], seen: Mapping[str, tuple[int, int, int
     it refers to, the documents beside or above a changed attachment, and then all attachments.
     """
     wanted = {path for path, stamp in seen.items() if path not in known or known[path][:3] != stamp}
-    attachments = {path for path in seen if not is_document(path)}
-    changed = {path for path in known if path not in seen and not is_document(path)} | (wanted & attachments)
+    attachments = {path for path in seen if path.endswith(ATTACHMENTS)}
+    gone = {path for path in known if path not in seen and path.endswith(ATTACHMENTS)}
+    changed = gone | (wanted & attachments)
     folders = {parent for path in changed for parent in _parents(path)}
     if folders:
         wanted.update(path for path in seen if is_document(path) and posixpath.dirname(path) in folders)
@@ -235,9 +243,10 @@ def _stamp(entry: Entry, content: bytes, algorithm: str, now: float) -> FileStam
     return FileStamp(-1 if fresh else entry.changed_ns, entry.inode, entry.size, blob_id(content, algorithm))
 
 
-def _changed(
+def changed_paths(
     known: Mapping[str, FileStamp], files: Mapping[str, SourceFile], problems: Mapping[str, Diagnostic]
 ) -> frozenset[str]:
+    """Which paths have another content, presence or problem than is known."""
     changed = {
         path
         for path, file in files.items()

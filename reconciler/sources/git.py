@@ -8,6 +8,7 @@ file system monitor and transports are switched off by name as well.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,9 +20,9 @@ _SAFE = (
     "core.alternateRefsCommand=",
     "gc.auto=0",
     "maintenance.auto=false",
-    "safe.directory=*",
     "protocol.ext.allow=never",
 )
+_ANY_OWNER = "safe.directory=*"
 LOCAL_ONLY = ("protocol.allow=never",)
 """A partial clone would otherwise fetch a missing object in the middle of a look-up."""
 
@@ -44,6 +45,11 @@ class GitMissing(GitError):
     """There is no `git` program."""
 
 
+def without_credentials(text: str) -> str:
+    """What git said, without the user and password of a URL."""
+    return re.sub(r"://[^/\s@'\"]+@", "://", text)
+
+
 def environment() -> dict[str, str]:
     """The environment for git: ours without `GIT_*`, which a hook that called us would have set for itself."""
     inherited = {
@@ -52,9 +58,16 @@ def environment() -> dict[str, str]:
     return inherited | _FIXED
 
 
-def command(folder: str, arguments: Sequence[str], settings: Iterable[str] = LOCAL_ONLY) -> list[str]:
-    """The command line for git in `folder`."""
-    options = [part for setting in (*_SAFE, *settings) for part in ("-c", setting)]
+def command(
+    folder: str, arguments: Sequence[str], settings: Iterable[str] = LOCAL_ONLY, *, as_owner: bool = False
+) -> list[str]:
+    """The command line for git in `folder`.
+
+    `as_owner` is for what may run programs that the repository's configuration names, such as a fetch: git then
+    refuses a repository that belongs to someone else.
+    """
+    owner = () if as_owner else (_ANY_OWNER,)
+    options = [part for setting in (*_SAFE, *owner, *settings) for part in ("-c", setting)]
     return ["git", "-C", folder, *options, *arguments]
 
 
@@ -63,10 +76,9 @@ def run(
     *arguments: str,
     settings: Iterable[str] = LOCAL_ONLY,
     timeout_seconds: float = 60.0,
-    extra: dict[str, str] | None = None,
 ) -> bytes:
     """Run git in `folder` and give its output; raise `GitError` with what it said when it failed."""
-    outcome = attempt(folder, *arguments, settings=settings, timeout_seconds=timeout_seconds, extra=extra)
+    outcome = attempt(folder, *arguments, settings=settings, timeout_seconds=timeout_seconds)
     if outcome.code != 0:
         raise GitError(outcome.complaint or f"git {arguments[0]} ended with code {outcome.code}")
     return outcome.output
@@ -95,12 +107,14 @@ def attempt(
     settings: Iterable[str] = LOCAL_ONLY,
     timeout_seconds: float = 60.0,
     extra: dict[str, str] | None = None,
+    as_owner: bool = False,
 ) -> Outcome:
     """Run git in `folder` and give its exit code, output and errors."""
     try:
         done = subprocess.run(
-            command(folder, arguments, settings),
+            command(folder, arguments, settings, as_owner=as_owner),
             env=environment() | (extra or {}),
+            start_new_session=True,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=timeout_seconds,

@@ -291,7 +291,8 @@ class _Reading:
             known = self.before.files.get(path)
             was_good = known is not None and (not known.rejected or known.objects)
             if not was_good and not self._has_objects_below(path):
-                blocked[area_of(path) or None] = path
+                # A problem may be a whole folder's, that of a domain too.
+                blocked[area_of(f"{path}/") or None] = path
         return blocked
 
     def _has_objects_below(self, folder: str) -> bool:
@@ -334,9 +335,9 @@ class _Reading:
             stamp = FileStamp(-1, 0, 0, problem_digest(problem))
             files[path] = StoredFile(stamp, (problem,), tuple(sorted(kept[path])))
             # A folder that cannot be read hides its files; they are still what they were.
-            files.update(
-                {below: known for below, known in self.before.files.items() if below.startswith(f"{path}/")}
-            )
+            for below, known in self.before.files.items():
+                if below.startswith(f"{path}/"):
+                    files.setdefault(below, known)
         return files
 
 
