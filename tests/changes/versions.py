@@ -9,20 +9,25 @@ from reconciler.core.changes import Changes, Version
 from reconciler.core.model import Desired
 from reconciler.spec.lastgood import accept
 from reconciler.spec.loading import loader_of
-from reconciler.spec.proposal import propose, version_of
+from reconciler.spec.proposal import Proposal, propose, version_of
 from reconciler.spec.resolve import ResolveCache
 from reconciler.spec.stored import Stored
 from tests.sources.place import NOW, Place, kept
 
 
-def compare(place: Place, approved: Collection[str] = (), now: datetime = NOW) -> Changes:
-    """Plan and apply a place as it is now: the changes that were shown."""
+def proposal(place: Place, approved: Collection[str] = (), now: datetime = NOW) -> Proposal:
+    """Compare a place as it is now with what was applied of it."""
     loader = loader_of(place.cache, clock=lambda: now)
     applied = place.accepted.desired if place.accepted else Desired()
-    proposal = propose(place.stored, applied, place.snapshot(), loader, now, approved=approved)
-    place.stored = kept(place.stored, proposal.accepted.stored)
-    place.accepted = proposal.accepted
-    return proposal.changes()
+    return propose(place.stored, applied, place.snapshot(), loader, now, approved=approved)
+
+
+def compare(place: Place, approved: Collection[str] = (), now: datetime = NOW) -> Changes:
+    """Plan and apply a place as it is now: the changes that were shown."""
+    found = proposal(place, approved, now)
+    place.stored = kept(place.stored, found.accepted.stored)
+    place.accepted = found.accepted
+    return found.changes()
 
 
 def versions(place: Place) -> Version:
