@@ -83,7 +83,9 @@ def apply(reconciler: Reconciler, payload: Mapping[str, Any], who: Viewer) -> di
     approve = str(payload.get("approve") or "")
     if approve and not may(who, "approve"):
         raise CommandError(403, f"{who.name} may not approve removals")
-    return reconciler.apply_now(approve, dry_run=bool(payload.get("dryRun") or payload.get("dry_run")))
+    look = reconciler.look_patiently(approve)
+    reconciler.take(look)
+    return {"held": look.held.message if look.held else ""}
 
 
 def perform(

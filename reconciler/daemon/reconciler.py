@@ -18,16 +18,18 @@ from reconciler.core.facts import Fact
 from reconciler.core.model import Desired, Revision, TargetId
 from reconciler.daemon.http import CommandError
 from reconciler.daemon.options import Options
+from reconciler.daemon.outputs import Outputs
 from reconciler.engine.engine import Engine, Parts
 from reconciler.engine.orders import OrderBook, Places
 from reconciler.executors.local import LocalExecutor
 from reconciler.outputs.logindex import LogFollower
 from reconciler.ports.executor import AttemptId
 from reconciler.ports.failpoint import failpoint
-from reconciler.ports.source import Held, Source
+from reconciler.ports.source import Held, Snapshot, Source
 from reconciler.sources import open_source
-from reconciler.spec.lastgood import Accepted, accept, resolve_all
+from reconciler.spec.lastgood import resolve_all
 from reconciler.spec.loading import loader_of
+from reconciler.spec.proposal import Proposal, propose
 from reconciler.spec.resolve import ResolveCache
 from reconciler.spec.stored import Stored, StoredObject, file_rows, object_rows, stored_from_rows
 from reconciler.store.sqlite import SqliteStore
@@ -46,8 +48,11 @@ class Look:
 
     at: datetime
     held: Held | None = None
-    accepted: Accepted | None = None
+    snapshot: Snapshot | None = None
+    proposal: Proposal | None = None
     notices: tuple[str, ...] = ()
+    seconds: float = 0.0
+    """How long reading and deciding took."""
 
 
 @dataclass(slots=True)
@@ -125,27 +130,35 @@ class Reconciler:
 
     # The source.
 
-    def look(self) -> Look:
-        """Read the source and decide what of it is in force. Writes nothing; any one thread may do it."""
+    def look(self, approve: str = "") -> Look:
+        """Read the source and decide what of it may be applied. Writes nothing; any one thread may do it."""
+        begun = monotonic()
         now = self.clock.now().wall
         found = self.source.snapshot(self.stored.known(), now.timestamp())
         if isinstance(found, Held):
             return Look(now, held=found)
-        revision = self.engine.board.desired.revision
-        if not found.changed and found.revision == revision and not self._is_waiting():
+        applied = self.engine.board.desired
+        if (
+            not found.changed
+            and found.revision == applied.revision
+            and not approve
+            and not self._is_waiting()
+        ):
             return Look(now, notices=found.notices)
-        return Look(now, accepted=accept(self.stored, found, self.loader), notices=found.notices)
+        approved = (approve,) if approve else ()
+        proposal = propose(self.stored, applied, found, self.loader, now, approved=approved)
+        return Look(now, None, found, proposal, found.notices, monotonic() - begun)
 
     def _is_waiting(self) -> bool:
         """Whether something was not applied the last time, so that the same files may now say something else."""
         return bool(self.source_state.values.get("prune") or self.source_state.values.get("refused"))
 
-    def take(self, look: Look, approve: str = "") -> None:
-        """Apply what a look gave. Only the deciding thread may do it."""
-        if look.accepted is None:
+    def take(self, look: Look) -> None:
+        """Apply what a look gave. Only the deciding thread may do it. Raises HostMismatch."""
+        if look.proposal is None:
             self._note_source(look)
             return
-        accepted = look.accepted
+        accepted = look.proposal.accepted
         self.check_host(accepted.desired)
         before = self.stored
 
@@ -160,23 +173,21 @@ class Reconciler:
         failpoint("apply:after-commit")
         self.stored = accepted.stored
 
-    def apply_now(self, approve: str, *, dry_run: bool) -> dict[str, Any]:
-        """Look at the source and apply it, or only say what that would do."""
-        look = self.look()
+    def look_patiently(self, approve: str = "") -> Look:
+        """Look, and again for a moment while the source is just being changed."""
+        look = self.look(approve)
         for _ in range(PATIENCE):
             if look.held is None or not look.held.is_passing:
                 break
             sleep(look.held.retry_seconds)
-            look = self.look()
-        if not dry_run:
-            self.take(look, approve)
-        return {"held": look.held.message if look.held else ""}
+            look = self.look(approve)
+        return look
 
     def write_outputs(self) -> None:
         """Bring what is written out up to date, for verbs that work without a daemon."""
-        from reconciler.daemon.outputs import Outputs
-
-        Outputs(self.options.state, self.clock).close()
+        outputs = Outputs(self.options.state, self.clock)
+        outputs.changed(set(self.engine.board.desired.targets))
+        outputs.close()
 
     def check_host(self, desired: Desired) -> None:
         """Refuse to run what belongs to other machines. Raises HostMismatch."""
@@ -197,20 +208,11 @@ class Reconciler:
             values["held"] = {"reason": str(held.reason), "message": held.message, "approval": held.approval}
         else:
             values.pop("held", None)
-        accepted = look.accepted
-        if accepted is not None:
-            revision = accepted.desired.revision
-            values.update(
-                revision=revision.commit,
-                dirty=revision.dirty,
-                signer=revision.signer,
-                appliedAt=look.at.astimezone(UTC).isoformat(timespec="seconds"),
-                rejectedFiles=sorted(accepted.rejected),
-                warnings=[d.message for d in accepted.diagnostics if d.severity != "error"],
-            )
-            values.pop("refused", None)
-            if accepted.refused:
-                values["refused"] = {"reason": accepted.refused, "message": accepted.refused_message}
+        if look.proposal is not None:
+            values.update(_applied(look.proposal, look.at))
+            for key in ("refused", "prune"):
+                if not values[key]:
+                    del values[key]
         if values != self.source_state.values:
             self.source_state = replace(self.source_state, values=values)
             self.store.set_meta("source", self.source_state.text())
@@ -247,6 +249,28 @@ class Reconciler:
     def is_idle(self, wait_seconds: float | None) -> bool:
         """Whether nothing runs, waits or is due now."""
         return not self.engine.board.active and (wait_seconds is None or wait_seconds > 0)
+
+
+def _applied(proposal: Proposal, at: datetime) -> dict[str, Any]:
+    accepted, guard = proposal.accepted, proposal.guard
+    revision = accepted.desired.revision
+    refused: dict[str, Any] = {}
+    if accepted.refused:
+        refused = {"reason": accepted.refused, "message": accepted.refused_message}
+    prune: dict[str, Any] = {}
+    if guard.pending:
+        targets = sorted({str(item.target) for item in guard.pending})
+        prune = {"digest": guard.digest, "targets": targets, "reason": "; ".join(guard.reasons)}
+    return {
+        "revision": revision.commit,
+        "dirty": revision.dirty,
+        "signer": revision.signer,
+        "appliedAt": at.astimezone(UTC).isoformat(timespec="seconds"),
+        "rejectedFiles": sorted(accepted.rejected),
+        "warnings": [each.message for each in accepted.diagnostics if each.severity != "error"],
+        "refused": refused,
+        "prune": prune,
+    }
 
 
 def _name_of(uid: int) -> str:
