@@ -133,6 +133,8 @@ def targets_of(
     maker = _PlanMaker(job, common, faults)
     if not is_domain_job:
         for planning in plannings:
+            if planning.domain and planning.domain not in common.domains:
+                continue
             if planning.domain or "domains" in planning.spec:
                 where = ("spec", "domains") if "domains" in planning.spec else ("spec", "job")
                 if planning.domain:
@@ -154,7 +156,7 @@ def targets_of(
         chosen = _only_one(matching, name, faults) if matching else None
         area = _only_one(areas.pop(name), name, faults) if name in areas else None
         targets.append((TargetId(job.name, name), maker.plan(domain, chosen, area)))
-    for planning in (each for listed in areas.values() for each in listed):
+    for planning in (each for name, listed in areas.items() if name in common.domains for each in listed):
         faults.append(Fault(planning, "E206", _NOT_HERE, "", ("spec", "job")))
     return targets, faults
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 from reconciler.core.diagnostics import suggest
 from reconciler.core.units import format_duration, parse_duration
@@ -31,6 +31,8 @@ class Index:
     requests: list[SpecObject] = field(default_factory=list)
     run_now: list[SpecObject] = field(default_factory=list)
     broken: set[Identity] = field(default_factory=set)
+    helps: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    """Suggestions made already, by kind, name and area."""
 
     @classmethod
     def of(cls, objects: Mapping[Identity, SpecObject], broken: set[Identity]) -> Index:
@@ -69,7 +71,14 @@ class Index:
                 f"the {noun} `{name}` cannot be used, since its own document is rejected",
                 "correct that one first",
             )
-        return f"there is no {noun} `{name}`", suggest(name, known) or f"write a {kind} of this name"
+        key = (kind, name, domain)
+        if key not in self.helps and len(self.helps) < _MAX_HELPS:
+            self.helps[key] = suggest(name, known) or f"write a {kind} of this name"
+        return f"there is no {noun} `{name}`", self.helps.get(key, "")
+
+
+_MAX_HELPS: Final = 50
+"""Looking for the name that was meant costs time: where hundreds lead nowhere, one cause explains them all."""
 
 
 def check_references(index: Index, now: datetime | None) -> Iterator[Fault]:
@@ -166,7 +175,7 @@ def _planning(index: Index, job_name: str, planning: SpecObject) -> Iterator[Fau
     job = index.jobs.get(job_name)
     where: tuple[str, ...] = ("spec", "job") if "job" in spec else ("metadata", "name")
     if job is None:
-        message, help = index.unknown("Job", job_name, _visible_jobs(index, planning.domain))
+        message, help = index.unknown("Job", job_name, _visible_jobs(index, planning.domain), planning.domain)
         if "job" not in spec and "did you mean" not in help and "rejected" not in message:
             help = "name the job in `spec.job`" + (f"; {help}" if help.startswith("known") else "")
         yield Fault(planning, "E201", message, help, where)
@@ -183,11 +192,11 @@ def _planning(index: Index, job_name: str, planning: SpecObject) -> Iterator[Fau
                 yield Fault(planning, "E207", message, help, ("spec", "schedule"))
 
 
-def _visible_jobs(index: Index, domain: str) -> list[str]:
+def _visible_jobs(index: Index, domain: str) -> Iterable[str]:
     """The jobs that a message in this area may name: a domain's administrators see only what runs for them."""
     if not domain:
-        return list(index.jobs)
-    return [name for name, job in index.jobs.items() if _runs_for(index, job, domain)]
+        return index.jobs
+    return (name for name, job in index.jobs.items() if _runs_for(index, job, domain))
 
 
 def _runs_for(index: Index, job: SpecObject, domain: str) -> bool:
@@ -203,7 +212,7 @@ def _request(index: Index, request: SpecObject) -> Iterator[Fault]:
         job = index.jobs.get(name)
         where = ("spec", "targets", number)
         if job is None or (request.domain and not _runs_for(index, job, request.domain)):
-            message, help = index.unknown("Job", name, _visible_jobs(index, request.domain))
+            message, help = index.unknown("Job", name, _visible_jobs(index, request.domain), request.domain)
             yield Fault(request, "E201", message, help if "did you" in help else "", where)
             continue
         jobs[name] = job

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from reconciler.core.units import parse_duration
@@ -87,8 +89,13 @@ def shortest_interval(spec: Mapping[str, Any], at_most: float) -> float:
     if at_most <= 60 and len(str(spec.get("cron", "")).split()) < 6:
         return at_most
     bare = {key: spec[key] for key in ("weekly", "cron") if key in spec}
-    schedule = compile_schedule(bare, "UTC")
-    least = at_most
+    return min(at_most, _shortest_interval(json.dumps(bare)))
+
+
+@lru_cache(maxsize=2048)
+def _shortest_interval(text: str) -> float:
+    schedule = compile_schedule(json.loads(text), "UTC")
+    least = float("inf")
     slot = schedule.next_after(_PROBE_START)
     for _ in range(_PROBE_SLOTS):
         following = schedule.next_after(slot) if slot is not None else None

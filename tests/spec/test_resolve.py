@@ -454,3 +454,25 @@ def test_resolving_and_ordering_never_import_pydantic_or_yaml() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_vanished_job_with_hundreds_of_plannings_is_told_quickly() -> None:
+    import time
+
+    jobs = "---\n".join(job(f"some-job-{n}", scope="domain") for n in range(2000))
+    domains = "---\n".join(document("Domain", f"d{n}.example") for n in range(300))
+    found = objects(jobs, domains)
+    planning = document("Planning", "gone", {"mode": "disabled"})
+    for n in range(300):
+        found |= objects(**{f"d{n}_example": planning})
+    cache = ResolveCache()
+    resolve(found, cache)
+    before = time.process_time()
+    assert codes(resolve(found, cache)) == ["E201"] * 300
+    assert time.process_time() - before < 5
+
+
+def test_a_folder_without_its_domain_is_said_once() -> None:
+    own = document("Planning", "quota", {"mode": "disabled"})
+    assert codes(resolve(objects(BETA, job("quota", scope="domain"), acme_example=own))) == ["E202"]
+    assert codes(resolve(objects(BETA, job("quota"), acme_example=own))) == ["E202"]
