@@ -105,7 +105,7 @@ def test_slots_around_a_clock_change_are_those_of_a_minute_walk(change: str) -> 
 @pytest.mark.parametrize("zone", sorted({zone for zone, _ in CHANGES.values()}))
 def test_slots_of_sampled_months_until_2100_are_those_of_a_minute_walk(zone: str) -> None:
     chance = random.Random(zone)
-    for _ in range(6):
+    for _ in range(4):
         start = utc(chance.randint(2000, 2100), chance.randint(1, 12), chance.randint(1, 28))
         for text in chance.sample(EXPRESSIONS, 8):
             _agrees_with_the_walk(text, zone, start, start + timedelta(days=40))
@@ -170,7 +170,7 @@ def test_random_expressions_have_the_slots_that_cronsim_gives_them(zone: str) ->
 @pytest.mark.parametrize("zone", CRONSIM_ZONES)
 def test_many_random_expressions_have_the_slots_that_cronsim_gives_them(zone: str) -> None:
     chance = random.Random(f"{zone} 2")
-    for _ in range(1500):
+    for _ in range(500):
         start = utc(chance.randint(2000, 2100), chance.randint(1, 12), chance.randint(1, 28), 12)
         _agrees_with_cronsim(zone, _random_expression(chance), start)
 
