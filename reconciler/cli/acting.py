@@ -2,17 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import socket
+from typing import TYPE_CHECKING, Any, Final
 
+from reconciler.cli.client import SOCKET
+from reconciler.cli.exits import Exit, Failure
 from reconciler.cli.frame import Call
 from reconciler.cli.reading import repository_of, state_of
 
+if TYPE_CHECKING:
+    from reconciler.daemon.options import Options
 
-def perform(call: Call, command: str, payload: dict[str, Any]) -> dict[str, Any]:
+_EXITS: Final = {
+    400: Exit.USAGE,
+    403: Exit.FORBIDDEN,
+    404: Exit.NOT_FOUND,
+    409: Exit.STALE,
+    423: Exit.BLOCKED,
+    503: Exit.NO_DAEMON,
+}
+
+
+def perform(
+    call: Call, command: str, payload: dict[str, Any], options: Options | None = None
+) -> dict[str, Any]:
     """Have one command done by whoever holds the state; return its answer."""
     from reconciler.daemon.commands import perform as do
+    from reconciler.daemon.http import CommandError
+    from reconciler.daemon.lock import StateUnusable
+    from reconciler.daemon.reconciler import HostMismatch
+    from reconciler.store.sqlite import StoreError
 
     if call.as_name:
         payload = {**payload, "as": call.as_name}
-    answer: dict[str, Any] = do(state_of(call), command, payload, directory=repository_of(call))
-    return answer
+    try:
+        return do(state_of(call), command, payload, directory=repository_of(call), options=options)
+    except CommandError as error:
+        raise Failure(_EXITS.get(error.status, Exit.FAILED), str(error), error.hint) from None
+    except HostMismatch as error:
+        raise Failure(Exit.BLOCKED, str(error)) from None
+    except (StateUnusable, StoreError) as error:
+        raise Failure(Exit.FAILED, str(error)) from None
+
+
+def daemon_answers(state: str) -> bool:
+    """Whether a daemon listens for this state."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+        try:
+            link.connect(os.path.join(state, SOCKET))
+        except OSError:
+            return False
+    return True

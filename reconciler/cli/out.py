@@ -179,14 +179,13 @@ def watched(call: Call, render: Callable[[], str]) -> None:
     emit(text)
     if not call.watch:
         return
-    import select
+    from reconciler.cli.waiting import pause
 
     in_place = sys.stdout.isatty()
     if in_place:
         sys.stdout.write("\033[2J\033[H" + text)
     while True:
-        sys.stdout.flush()
-        select.select([], [], [], 1.0)
+        pause(1.0)
         again = render()
         if again == text:
             continue

@@ -9,7 +9,7 @@ from reconciler.cli.exits import Exit, Failure
 
 
 def now() -> float:
-    """The wall time at which something is shown or asked; nothing is decided by it."""
+    """The wall time at which something is shown or asked. `reconciler.clock` would load the model for it."""
     return time.clock_gettime(time.CLOCK_REALTIME)
 
 

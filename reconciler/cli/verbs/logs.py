@@ -16,6 +16,7 @@ from reconciler.cli.frame import Call, complete_targets, say, verb
 from reconciler.cli.out import colored, document, emit, paint
 from reconciler.cli.reading import read
 from reconciler.cli.times import instant_option, now
+from reconciler.cli.waiting import pause
 from reconciler.core.icons import ICONS
 
 _ICONS = {"warning": ICONS["warning"], "error": ICONS["failure"]}
@@ -103,13 +104,6 @@ def _next_attempt(call: Call, query: dict[str, Any], answer: dict[str, Any]) -> 
         answer = read(call, "log", **query)
 
 
-def pause(seconds: float) -> None:
-    """Let time pass between two looks."""
-    import select
-
-    select.select([], [], [], seconds)
-
-
 class _Printer:
     """Write items as they come; documents only at the end."""
 
@@ -141,8 +135,8 @@ class _Printer:
 
     def _when(self, at: float | None, late: bool) -> str:
         form = "%Y-%m-%d %H:%M:%S%z" if self.form == "wide" else "%H:%M:%S"
-        moment = time.localtime(at)
-        return ("~" if late else " ") + time.strftime(form, moment)
+        text = time.strftime(form, time.localtime(at or 0.0))
+        return ("~" if late else " ") + (text if at is not None else " " * len(text))
 
 
 def _iso(at: float | None) -> str | None:

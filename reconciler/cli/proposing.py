@@ -1,0 +1,101 @@
+"""What applying would change: the files against what is in force, computed here and nowhere written."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from reconciler.cli.exits import Exit, Failure
+from reconciler.cli.reading import DATABASE, opened
+
+if TYPE_CHECKING:
+    from reconciler.core.changes import Changes
+    from reconciler.core.model import Desired
+    from reconciler.daemon.options import Options
+    from reconciler.spec.lastgood import Loader
+    from reconciler.spec.stored import Stored
+
+_TRIES = 20
+
+
+def stored_in(state: str) -> Stored:
+    """The accepted source as the state has it; empty before the first apply."""
+    from reconciler.spec.stored import Stored, stored_from_rows
+
+    path = os.path.join(state, DATABASE)
+    if not os.path.exists(path):
+        return Stored()
+    if not os.access(path, os.R_OK):
+        raise Failure(Exit.FORBIDDEN, f"{path} may not be read by you", "plans are for those who may apply")
+    with opened(path) as connection:
+        return stored_from_rows(_rows(connection, "objects"), _rows(connection, "files"))
+
+
+def _rows(connection: Any, table: str) -> list[dict[str, Any]]:
+    import json
+
+    cursor = connection.execute(f"SELECT * FROM {table}")  # noqa: S608 - one of two constants
+    names = [column[0] for column in cursor.description]
+    rows = [dict(zip(names, row, strict=True)) for row in cursor]
+    for row in rows:
+        if "body" in row:
+            row["body"] = json.loads(row["body"])
+    return rows
+
+
+def applied_in(state: str, stored: Stored, loader: Loader) -> Desired:
+    """What is in force, resolved; `stored` is what the state has."""
+    from dataclasses import replace
+
+    from reconciler.core.model import Desired, Revision
+    from reconciler.spec.lastgood import resolve_all
+
+    if not stored.objects:
+        return Desired()
+    source = source_in(state)
+    revision = Revision(
+        str(source.get("revision", "")), bool(source.get("dirty")), str(source.get("signer", ""))
+    )
+    return replace(resolve_all(stored, loader), revision=revision)
+
+
+def source_in(state: str) -> dict[str, Any]:
+    """What the state says about the source (store/schema.py, `meta`)."""
+    import json
+
+    with opened(os.path.join(state, DATABASE)) as connection:
+        row = connection.execute("SELECT value FROM meta WHERE key = 'source'").fetchone()
+    return json.loads(row[0]) if row else {}
+
+
+def desired_in(state: str) -> Desired:
+    """What is in force, for verbs that only look at it."""
+    from reconciler.spec.loading import loader_of
+    from reconciler.spec.resolve import ResolveCache
+
+    return applied_in(state, stored_in(state), loader_of(ResolveCache()))
+
+
+def changes_of(options: Options, days: int, approved: tuple[str, ...] = ()) -> Changes:
+    """Compare the source with what is in force. Raise Failure when the source cannot be read now."""
+    from reconciler.clock import sleep, wall
+    from reconciler.ports.source import Held
+    from reconciler.sources import open_source
+    from reconciler.spec.loading import loader_of
+    from reconciler.spec.proposal import propose
+    from reconciler.spec.resolve import ResolveCache
+
+    state = str(options.state)
+    stored = stored_in(state)
+    loader = loader_of(ResolveCache(), transactional=options.transactional, clock=wall)
+    applied = applied_in(state, stored, loader)
+    source = open_source(options)
+    for tries_left in reversed(range(_TRIES)):
+        now = wall()
+        found = source.snapshot(stored.known(), now.timestamp())
+        if not isinstance(found, Held):
+            return propose(stored, applied, found, loader, now, approved=approved).changes(days)
+        if not found.is_passing or not tries_left:
+            raise Failure(Exit.BLOCKED, f"the source cannot be read now: {found.message}")
+        sleep(min(found.retry_seconds, 1.0))
+    raise AssertionError("the last try returns or raises")

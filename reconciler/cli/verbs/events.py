@@ -1,0 +1,34 @@
+"""Show what happened: the recorded facts, the newest last.
+
+With -w, what happens next is added as it comes.
+"""
+
+from __future__ import annotations
+
+import click
+
+from reconciler.cli.frame import TABLE_FORMATS, Call, complete_targets, say, verb
+from reconciler.cli.out import emit, listing
+from reconciler.cli.reading import read
+
+
+@verb(formats=TABLE_FORMATS, watches=True)
+@click.argument("name", required=False, shell_complete=complete_targets)
+@click.option("--since", default="", metavar="T", help="Since then: 2h, 2026-11-22, ...")
+@click.option("--limit", default="", metavar="N", help="At most so many (50; 0 for all).")
+def command(call: Call, name: str, since: str, limit: str) -> None:
+    from reconciler.cli.columns import KEYS, columns
+    from reconciler.cli.times import instant_option, now
+
+    items = read(call, "events", name=name, since=instant_option(since, now()), limit=limit)["items"]
+    if not items and call.output in ("table", "wide"):
+        say("nothing has happened yet")
+    emit(listing(call, items, columns("events", now(), call.output == "wide"), KEYS["events"]))
+    seen = items[-1]["seq"] if items else 0
+    while call.watch:
+        from reconciler.cli.waiting import pause
+
+        pause(1.0)
+        for item in read(call, "events", name=name, after=str(seen), limit="500")["items"]:
+            emit(f"{item['at']}  {item['target']}  {item['kind']}  {item['text']}")
+            seen = item["seq"]

@@ -1,0 +1,99 @@
+"""Show what apply would do: objects, targets, and runs added, removed or moved.
+
+With --from and --to two git revisions are compared, without any state.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.cli.exits import Exit, Failure
+from reconciler.cli.frame import Call, say, verb
+from reconciler.cli.out import colored, emit
+from reconciler.cli.serving import options_of, source_options
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from reconciler.core.changes import Changes, Version
+
+
+@verb(formats=("table", "wide", "json", "markdown"))
+@click.option("--from", "from_", metavar="REV", default="", help="Compare from this git revision...")
+@click.option("--to", metavar="REV", default="", help="...to this one (HEAD).")
+@click.option(
+    "--days", type=click.IntRange(1, 366), default=14, show_default=True, help="How far to look ahead."
+)
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
+@source_options
+def command(call: Call, from_: str, to: str, days: int, detailed_exitcode: bool, **source: Any) -> int:
+    from reconciler.cli.proposing import changes_of
+
+    if from_ or to:
+        changes = _between(call, from_ or "HEAD", to or "HEAD", days)
+    else:
+        changes = changes_of(options_of(call, source), days)
+    show(call, changes)
+    errors = [each for each in changes.diagnostics if each.severity == "error"]
+    if errors:
+        say(
+            f"{len(errors)} errors: these files stay at their last good version; `reconcile validate` shows them"
+        )
+    if detailed_exitcode and not changes.is_empty:
+        return Exit.CHANGES
+    return Exit.INVALID if errors and (from_ or to) else Exit.OK
+
+
+def show(call: Call, changes: Changes) -> None:
+    """Write changes in the form that was asked for."""
+    if call.output == "json":
+        from reconciler.core.changes_json import render_json
+
+        emit(render_json(changes))
+    elif call.output == "markdown":
+        from reconciler.core.changes_markdown import render_markdown
+
+        emit(render_markdown(changes))
+    else:
+        from reconciler.core.changes_text import MAX_ROWS, render_text
+
+        emit(render_text(changes, colour=colored(call), rows=None if call.output == "wide" else MAX_ROWS))
+
+
+def _between(call: Call, old: str, new: str, days: int) -> Changes:
+    """What differs between the committed trees of two revisions."""
+    from reconciler.cli.reading import repository_of
+    from reconciler.clock import wall
+    from reconciler.core.changes import diff
+
+    repository, now = repository_of(call), wall()
+    return diff(_committed(repository, old, now), _committed(repository, new, now), now, days)
+
+
+def _committed(repository: str, name: str, now: datetime) -> Version:
+    from dataclasses import replace
+
+    from reconciler.core.changes import Version
+    from reconciler.core.model import Revision
+    from reconciler.ports.source import TREE, is_wanted
+    from reconciler.sources import git
+    from reconciler.spec.validate import validate_tree
+
+    try:
+        commit = git.commit_of(repository, name)
+        if not commit:
+            raise Failure(Exit.NOT_FOUND, f"there is no revision `{name}` in {repository}")
+        top = git.run(repository, "rev-parse", "--show-prefix").decode().strip()
+        entries = [
+            entry
+            for entry in git.tree_of(repository, commit, top + TREE)
+            if not entry.is_symlink and is_wanted(entry.path.rpartition("/")[2])
+        ]
+        contents = dict(git.blobs(repository, sorted({entry.oid for entry in entries})))
+    except git.GitError as error:
+        raise Failure(Exit.FAILED, f"could not read `{name}` of {repository}: {error}") from None
+    files = [(entry.path.removeprefix(top), contents[entry.oid]) for entry in entries]
+    result = validate_tree(files, now)
+    return Version(result.objects, replace(result.desired, revision=Revision(commit)), {}, result.diagnostics)

@@ -1,0 +1,107 @@
+"""Say how the installation fares: source, rejected files, what runs, fails or is overdue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from reconciler.cli.exits import Exit, Failure
+from reconciler.cli.frame import DOCUMENT_FORMATS, Call, say, verb
+from reconciler.cli.out import colored, document, paint, watched
+from reconciler.cli.reading import read, state_of
+from reconciler.cli.times import ago, now
+
+
+@verb(formats=DOCUMENT_FORMATS, watches=True)
+@click.option("--wait-revision", metavar="SHA", default="", help="Wait until this commit is applied.")
+@click.option("--timeout", metavar="T", default="2m", show_default=True, help="How long to wait.")
+def command(call: Call, wait_revision: str, timeout: str) -> int:
+    if wait_revision:
+        _wait(call, wait_revision, timeout)
+
+    def render() -> str:
+        status = read(call, "status")
+        return _text(call, status) if call.output == "table" else document(call.output, status)
+
+    watched(call, render)
+    return Exit.OK
+
+
+def _wait(call: Call, revision: str, timeout: str) -> None:
+    from reconciler.cli.serving import seconds_of
+    from reconciler.cli.waiting import pause
+
+    end = now() + seconds_of(timeout)
+    while True:
+        source = read(call, "status")["source"]
+        if str(source.get("revision") or "").startswith(revision):
+            if source.get("refused") or source.get("prune"):
+                raise Failure(
+                    Exit.BLOCKED, f"{revision} is not applied as a whole", "`reconcile status` says why"
+                )
+            return
+        if now() > end:
+            at = source.get("revision") or "nothing"
+            raise Failure(Exit.TIMEOUT, f"{revision} was not applied within {timeout}; {at} is")
+        pause(0.3)
+
+
+def _text(call: Call, status: dict[str, Any]) -> str:
+    from reconciler.cli.acting import daemon_answers
+
+    color, at = colored(call), now()
+    source, counts, daemon = status["source"], status["targets"], status["daemon"]
+    lines = []
+    if daemon_answers(state_of(call)):
+        said = daemon or {}
+        pid = f", pid {said['pid']}" if said.get("pid") else ""
+        listen = f", http://{said['listen']}" if said.get("listen") else ""
+        lines.append(("Daemon", "success", f"running {said.get('version', '')}{pid}{listen}"))
+    else:
+        lines.append(("Daemon", "missed", "not running: nothing starts; `reconcile serve` starts it"))
+    revision = (source["revision"] or "none")[:12] + ("+dirty" if source.get("dirty") else "")
+    applied = ago(source["appliedAt"], at) if source.get("appliedAt") else "never"
+    lines.append(("Source", "", f"{source.get('mode') or 'unknown'}, revision {revision}, applied {applied}"))
+    for key, title in (("held", "Held"), ("refused", "Refused"), ("prune", "Prune")):
+        blocked = source.get(key)
+        if blocked:
+            digest = blocked.get("digest") or blocked.get("approval")
+            hint = f"; `reconcile apply --approve {digest}` lets it happen" if digest else ""
+            lines.append((title, "failure", f"{blocked.get('message') or blocked.get('reason')}{hint}"))
+    lines += [("Notice", "warning", notice) for notice in source.get("notices") or ()]
+    lines += [("Rejected", "failure", _rejected(file)) for file in status["rejectedFiles"]]
+    lines.append(("Targets", "", f"{counts['targets']}: {_counts(counts)}"))
+    for key, kind in (
+        ("failing", "failure"),
+        ("overdue", "failure"),
+        ("notReady", "failure"),
+        ("drifted", "warning"),
+    ):
+        if counts[key]:
+            word = {"notReady": "not ready"}.get(key, key)
+            option = {"failing": "failure,interrupted", "notReady": "not-ready"}.get(key, key)
+            lines.append((word.capitalize(), kind, f"{counts[key]}: `reconcile get jobs --status {option}`"))
+    return "".join(f"{title:<10}{paint(text, kind, color)}\n" for title, kind, text in lines)
+
+
+def _rejected(file: dict[str, Any]) -> str:
+    first = file["errors"][0] if file["errors"] else {}
+    place = f"{file['path']}:{first['line']}" if first.get("line") else file["path"]
+    return f"{place}: {first.get('code', '')} {first.get('message', '')}"
+
+
+def _counts(counts: dict[str, int]) -> str:
+    words = {"running": "running", "queued": "queued", "warning": "in warning", "paused": "paused",
+             "neverRan": "never ran"}  # fmt: skip
+    return (
+        ", ".join(f"{counts[key]} {word}" for key, word in words.items() if counts[key]) or "none is running"
+    )
+
+
+def warn_without_daemon(call: Call) -> None:
+    """Say that nothing will happen before a daemon runs."""
+    from reconciler.cli.acting import daemon_answers
+
+    if not daemon_answers(state_of(call)):
+        say("no daemon is running: `reconcile serve` carries it out, or `reconcile serve --once` once")
