@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from reconciler.core.diagnostics import Diagnostic, suggest
-from reconciler.spec.objects import API_VERSION, DOMAIN_KINDS, Identity, LoadedFile, SpecObject, digest_of
+from reconciler.spec.objects import (
+    API_VERSION,
+    DOMAIN_KINDS,
+    Identity,
+    LoadedFile,
+    SpecObject,
+    digest_of,
+    shared,
+)
 from reconciler.spec.reader import Document, Loc, Mark, Problem, Span, Stream, read_stream
 
 ReadBeside = Callable[[str], bytes | None]
@@ -66,7 +74,7 @@ def _check(
     except ValidationError as error:
         return list(faults_of(error, kind.model, value))
     dumped = model.model_dump(by_alias=True, exclude_defaults=True)
-    body: dict[str, Any] = {"metadata": dumped["metadata"], "spec": dumped["spec"]}
+    body: dict[str, Any] = shared({"metadata": dumped["metadata"], "spec": dumped["spec"]})
     faults = _take_in_ics(body["spec"], read_beside) if "ics" in body["spec"] else []
     if not faults:
         faults.extend(kind.check(body))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from sys import intern
 from typing import Any, Final, NamedTuple
 
 from reconciler.core.diagnostics import Diagnostic
@@ -77,6 +78,16 @@ class LoadedFile:
     diagnostics: tuple[Diagnostic, ...] = ()
     named: tuple[Identity, ...] = ()
     """Whom a rejected file speaks of, as far as it can be told."""
+
+
+def shared(value: Any) -> Any:
+    """The same plain value with its keys and short texts kept once for all documents: they repeat a lot."""
+    kind = type(value)
+    if kind is str:
+        return intern(value) if len(value) < 40 else value
+    if kind is dict:
+        return {intern(key): shared(each) for key, each in value.items()}
+    return [shared(each) for each in value] if kind is list else value
 
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode

@@ -14,7 +14,7 @@ from typing import Any
 from reconciler.core.diagnostics import Diagnostic
 from reconciler.core.model import Revision
 from reconciler.ports.source import FileStamp
-from reconciler.spec.objects import Identity, SpecObject
+from reconciler.spec.objects import Identity, SpecObject, shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """What a file was when it was last read, what is wrong with it, and which objects are in force out of it."""
+    """What a file was when it was last read, what is wrong with it, and which objects its last good version had."""
 
     stamp: FileStamp
     rejected: tuple[Diagnostic, ...] = ()
@@ -142,7 +142,7 @@ def _object_from_row(row: Mapping[str, Any]) -> StoredObject:
         row["path"],
         row["line"],
         row["digest"],
-        json.loads(body) if isinstance(body, str) else body,
+        shared(json.loads(body) if isinstance(body, str) else body),
     )
     return StoredObject(spec, row["revision"], row["held"])
 

@@ -141,3 +141,47 @@ def test_a_calendar_file_is_taken_in_and_its_content_is_part_of_the_digest() -> 
 
 def test_files_that_hold_no_documents_are_left_alone() -> None:
     assert validate_tree([("jobs.d/readme.md", b"# hi"), ("jobs.d/x.json", b"{")]).counts == {"files": 0}
+
+
+CONTRACT = """
+apiVersion: reconciler/v1
+kind: Calendar
+metadata: {name: closures}
+spec: {dates: ["2026-12-25"], windows: [{start: 2026-12-31T18:00, end: 2027-01-02T06:00}], ics: closures.ics}
+---
+apiVersion: reconciler/v1
+kind: Planning
+metadata: {name: backup}
+spec:
+  mode: disabled
+  pause: {until: 2027-01-04T08:00, reason: year-end freeze}
+---
+apiVersion: reconciler/v1
+kind: Administrator
+metadata: {name: alice}
+spec: {role: system, identities: [password:alice-hash, unix:alice]}
+---
+apiVersion: reconciler/v1
+kind: RunRequest
+metadata: {name: 20261122t103000z-backup-7f3a}
+spec: {targets: [backup], requestedAt: 2026-11-22T10:30:00Z, reason: OPS-42, expiresAfter: 1h}
+"""
+
+
+def test_times_within_brackets_need_no_quotes() -> None:
+    ics = b"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nEND:VCALENDAR\r\n"
+    files = [
+        ("jobs.d/a.yaml", CONTRACT.encode()),
+        ("jobs.d/closures.ics", ics),
+        ("jobs.d/b.yaml", job("backup").encode()),
+    ]
+    found = validate_tree(files)
+    assert render(found.diagnostics) == ""
+    assert found.counts == {
+        "files": 2,
+        "Administrator": 1,
+        "Calendar": 1,
+        "Job": 1,
+        "Planning": 1,
+        "RunRequest": 1,
+    }
