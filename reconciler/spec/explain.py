@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from reconciler.core.codes import CODES
 from reconciler.core.diagnostics import suggest
+from reconciler.core.reasons import REASONS
 from reconciler.spec.errors import unwrap
 from reconciler.spec.fields import DURATION_PATTERN, TIME_PATTERN
 from reconciler.spec.kinds import kinds
@@ -25,25 +26,30 @@ class UnknownTopic(Exception):
 
 
 def explain(topic: str) -> str:
-    """Explain a code (`E103`), a kind (`job`) or a field (`job.spec.retry.delay`), in plain text.
+    """Explain a code (`E103`), a kind, a field (`job.spec.retry.delay`) or a reason (`TimedOut`), in plain text.
 
     Raise UnknownTopic with what to ask for instead.
     """
     if topic.upper() in CODES:
         return _explain_code(topic.upper())
+    reasons = {reason.lower(): reason for reason in REASONS}
+    if topic.lower() in reasons:
+        reason = reasons[topic.lower()]
+        return f"{reason}: a reason of a run's state\n\n{_filled(REASONS[reason])}\n"
     first, *rest = topic.split(".")
     by_lower = {name.lower(): kind for name, kind in kinds().items()}
     kind = by_lower.get(first.lower().removesuffix("s")) or by_lower.get(first.lower())
     if kind is None:
         looks_like_code = first[:1].upper() == "E" and first[1:].isdigit()
-        known = suggest(first.upper(), CODES) if looks_like_code else suggest(first.lower(), by_lower)
+        words = {**by_lower, **{str(reason): reason for reason in REASONS}}
+        known = suggest(first.upper(), CODES) if looks_like_code else suggest(first, words)
         raise UnknownTopic(f"there is nothing called `{topic}`" + (f"; {known}" if known else ""))
     return _explain_field(kind.name, kind.model, rest)
 
 
 def topics() -> list[str]:
-    """All that can be explained, for completion: codes, kinds and fields."""
-    found = [*CODES]
+    """All that can be explained, for completion: codes, reasons, kinds and fields."""
+    found = [*CODES, *map(str, REASONS)]
     for name, kind in kinds().items():
         found.append(name.lower())
         found.extend(_paths(kind.model, name.lower(), ()))

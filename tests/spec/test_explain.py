@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.core.codes import CODES
+from reconciler.core.model import Reason
 from reconciler.spec.explain import UnknownTopic, explain, topics
 from tests.spec.documents import bad
 
@@ -19,6 +20,11 @@ def test_every_topic_is_explained(topic: str) -> None:
 )
 def test_every_code_of_one_document_is_shown_by_the_corpus(code: str) -> None:
     assert any(code in case.codes for case in bad())
+
+
+def test_every_reason_of_a_run_is_explained() -> None:
+    for reason in Reason:
+        assert reason is Reason.NONE or reason in explain(reason)
 
 
 def test_a_field_is_explained_with_type_choices_default_and_example() -> None:
@@ -48,6 +54,7 @@ def test_upper_and_lower_case_and_plurals_do_not_matter(topic: str) -> None:
     [
         ("jbo", "did you mean `job`?"),
         ("E1003", "did you mean `E103`?"),
+        ("TimeOut", "did you mean `TimedOut`?"),
         ("job.spec.timout", "did you mean `timeout`?"),
         ("job.spec.timeout.x", "has no fields below it"),
         ("", "there is nothing called"),
