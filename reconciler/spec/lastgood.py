@@ -10,6 +10,7 @@ read, and when the Installation is missing the source is broken and nothing chan
 from __future__ import annotations
 
 import posixpath
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from typing import Any, Final, Protocol
 from reconciler.core.diagnostics import Diagnostic
 from reconciler.core.model import Desired
 from reconciler.ports.source import FileStamp, Snapshot, area_of, is_document, problem_digest
-from reconciler.spec.objects import Identity, LoadedFile, SpecObject
+from reconciler.spec.objects import DOMAIN_KINDS, Identity, LoadedFile, SpecObject
 from reconciler.spec.stored import Stored, StoredFile, StoredObject
 
 INSTALLATION_MISSING: Final = "InstallationMissing"
@@ -163,7 +164,8 @@ class _Reading:
                 places.setdefault(identity, []).append(each)
         for identity, found in places.items():
             known = self.before.objects.get(identity)
-            if known is not None and known.object.path in self.unchanged:
+            unchanged = self.unchanged.get(known.object.path) if known else None
+            if known is not None and unchanged is not None and identity in unchanged.objects:
                 found.append(known.object)
             if len(found) > 1:
                 for each in found:
@@ -180,10 +182,9 @@ class _Reading:
         refused, message = self._refusal(objects)
         if refused:
             desired = resolve_all(self.before, self.loader)
-            wrong_files = self._files(self.before.objects, self.errors)
-            stored = replace(self.before, files={**self.before.files, **wrong_files})
+            stored = replace(self.before, files={**self.before.files, **self._files(only_rejected=True)})
         else:
-            stored = Stored(objects, self._files(objects), self.snapshot.revision)
+            stored = Stored(objects, self._files(), self.snapshot.revision)
             desired = replace(resolved.desired, revision=self.snapshot.revision)
         wrong = [each for errors in self.errors.values() for each in errors]
         warnings = {*self.warnings, *(each for each in resolved.diagnostics if each.severity != "error")}
@@ -266,13 +267,37 @@ class _Reading:
         """Say why an object that no valid document defines is kept, or ""."""
         if self._is_rejected(last.path):
             return HELD_FILE
-        if identity in self.named:
-            return f"it may have moved to {self.named[identity]}, which is rejected"
+        moved = self.named.get(identity) or self._misplaced(identity) or self._mentioned(identity)
+        if moved:
+            return f"it may have moved to {moved}, which is rejected"
         area = area_of(last.path) or None
         for blocking in (None, area):
             if blocking in blocked:
                 return f"nothing is removed while {blocked[blocking]} is rejected"
         return ""
+
+    def _mentioned(self, identity: Identity) -> str:
+        """A rejected file of the same area that has the name as a word, although it could not be understood."""
+        name = re.compile(rb"(?<![-.a-z0-9])%b(?![-.a-z0-9])" % re.escape(identity.name.encode()))
+        for path in self.errors:
+            file = self.snapshot.files.get(path)
+            if (
+                file
+                and file.content
+                and (area_of(path) or "") == identity.domain
+                and name.search(file.content)
+            ):
+                return path
+        return ""
+
+    def _misplaced(self, identity: Identity) -> str:
+        """The file of a domain area that holds a document of this kind and name, which may not stand there."""
+        if identity.kind in DOMAIN_KINDS:
+            return ""
+        found = (
+            path for key, path in self.named.items() if (key.kind, key.name) == (identity.kind, identity.name)
+        )
+        return next(found, "")
 
     def _is_rejected(self, path: str) -> bool:
         while path:
@@ -289,8 +314,7 @@ class _Reading:
         blocked: dict[str | None, str] = {}
         for path in sorted(self.errors, reverse=True):
             known = self.before.files.get(path)
-            was_good = known is not None and (not known.rejected or known.objects)
-            if not was_good and not self._has_objects_below(path):
+            if not (known and known.objects) and not self._has_objects_below(path):
                 # A problem may be a whole folder's, that of a domain too.
                 blocked[area_of(f"{path}/") or None] = path
         return blocked
@@ -315,30 +339,29 @@ class _Reading:
             return NOTHING_READ, "no document was read from the source, so nothing is removed"
         return "", ""
 
-    def _files(
-        self, objects: Mapping[Identity, StoredObject], only: Collection[str] | None = None
-    ) -> dict[str, StoredFile]:
-        """What each file was, with the objects that are in force out of it; only some files where asked."""
-        kept: dict[str, list[Identity]] = {path: [] for path in self.errors}
-        for identity, stored in objects.items():
-            if stored.object.path in kept:
-                kept[stored.object.path].append(identity)
+    def _files(self, *, only_rejected: bool = False) -> dict[str, StoredFile]:
+        """What each file was; a rejected one keeps the identities of its last good version."""
         files: dict[str, StoredFile] = {}
         for path, file in self.snapshot.files.items():
             errors = self.errors.get(path)
             if errors is not None:
-                files[path] = StoredFile(file.stamp, tuple(errors), tuple(sorted(kept[path])))
-            elif only is None:
+                wrong = tuple(sorted(errors, key=lambda each: each.sort_key))
+                files[path] = StoredFile(file.stamp, wrong, self._had(path))
+            elif not only_rejected:
                 known = self.unchanged.get(path)
                 files[path] = known or StoredFile(file.stamp, (), tuple(self.fresh.get(path, ())))
         for path, problem in self.snapshot.problems.items():
             stamp = FileStamp(-1, 0, 0, problem_digest(problem))
-            files[path] = StoredFile(stamp, (problem,), tuple(sorted(kept[path])))
+            files[path] = StoredFile(stamp, (problem,), self._had(path))
             # A folder that cannot be read hides its files; they are still what they were.
             for below, known in self.before.files.items():
                 if below.startswith(f"{path}/"):
                     files.setdefault(below, known)
         return files
+
+    def _had(self, path: str) -> tuple[Identity, ...]:
+        known = self.before.files.get(path)
+        return known.objects if known else ()
 
 
 def _duplicate(of: SpecObject, others: Iterable[SpecObject]) -> Diagnostic:

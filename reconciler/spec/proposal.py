@@ -102,3 +102,13 @@ def version_of(accepted: Accepted) -> Version:
         accepted.diagnostics,
         accepted.refused_message,
     )
+
+
+def compare(before: Snapshot, after: Snapshot, loader: Loader, now: datetime) -> Proposal:
+    """Compare two states of the source that were read whole, such as two commits, without any other state.
+
+    The second is taken as a reconciler takes it that has applied the first: with what was last good, and with the
+    same digest for what needs an approval.
+    """
+    first = accept(Stored(), before, loader)
+    return propose(first.stored, first.desired, after, loader, now)

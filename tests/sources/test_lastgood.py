@@ -172,6 +172,17 @@ def test_a_broken_file_of_one_domain_blocks_no_removal_of_others(place: Place) -
     assert held(accepted) == {}
 
 
+def test_a_job_moved_into_a_domain_area_by_mistake_is_not_removed(place: Place) -> None:
+    place.write("d.yaml", domain("one.example"))
+    place.write("a.yaml", job("a"))
+    place.write("b.yaml", job("b"))
+    place.take()
+    place.move("a.yaml", "domains/one.example/a.yaml")
+    accepted = place.take()
+    assert targets(accepted) == ["a", "b"]
+    assert codes(accepted) == {"jobs.d/domains/one.example/a.yaml": ["E121"]}
+
+
 def test_failing_references_reject_the_file_and_keep_its_last_good(place: Place) -> None:
     place.write("jobs.yaml", many(domain("one.example"), domain_job("j", "  automatic: {every: 1h}\n")))
     place.write("p.yaml", many(planning("j", "{mode: disabled}"), job("k")))
