@@ -309,7 +309,7 @@ class LocalExecutor:
 
     def _watch_leader(self, key: str, watched: _Watched, pidfd: int) -> None:
         self._leader_ended(key, watched)
-        if self._watched.get(key) is watched:
+        if self._watched.get(key) is watched and pidfd not in self._actions:
             self._actions[pidfd] = lambda: self._leader_ended(key, watched)
             self._epoll.register(pidfd, select.EPOLLIN | select.EPOLLET)
 

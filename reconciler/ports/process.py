@@ -140,6 +140,15 @@ def attempt_of(pid: int) -> str | None:
     return f"{found.get('RECONCILE_DOMAIN') or '_installation'}/{job}/{run}/{number}"
 
 
+def command_line(pid: int) -> bytes:
+    """Return the words of a process's command line, each ended by NUL; empty for a zombie."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb", buffering=0) as stream:
+            return stream.readall()
+    except OSError:
+        return b""
+
+
 def output_of(pid: int) -> str:
     """Return the path of the process's standard output, "" where it may not be seen."""
     try:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _LEFTOVER_GRACE_SECONDS = 2.0
 _GIVE_UP_SECONDS = 30.0
 _RETRY_SECONDS = 1.0
+_BIRTH_LOOKS = 200
 _LOG_LOOK_SECONDS = (0.05, 1.0)
 
 
@@ -48,18 +49,17 @@ class Runs:
         if key in self._live or key in self._unwritten:
             return
         directory = f"{self._root}/{key}"
+        if attempt.is_claimed(directory):
+            return self.adopt(key)
         failpoint("runner:before-go")
         wall, boot = linux.now()
         try:
-            try:
-                attempt.claim(directory)
-            except FileExistsError:
-                return self.adopt(key)
-            except OSError as error:
-                raise spawn.Refused(f"could not claim the attempt: {error}") from error
-            failpoint("runner:after-go")
             run = self._spawn(key, directory, wall)
+        except FileExistsError:
+            return self.adopt(key)
         except spawn.Refused as refusal:
+            with contextlib.suppress(OSError):
+                attempt.claim(directory)
             record = attempt.end_record(None, None, refusal.reason, str(refusal), self._now())
             return self._publish(Run(key, directory, {}, 0, 0, wall), record)
         failpoint("runner:after-spawn")
@@ -68,7 +68,7 @@ class Runs:
         self._track(run, boot, None)
         return None
 
-    def adopt(self, key: str) -> None:
+    def adopt(self, key: str, tries: int = 0) -> None:
         """Take over an attempt that was perhaps started by a runner before us; say how it stands."""
         if key in self._live:
             return self._say(self._started(self._live[key]))
@@ -80,7 +80,10 @@ class Runs:
         if not attempt.is_claimed(directory):
             return self.start(key)
         order, start = journal.order or {}, journal.start
+        perhaps_unborn = start is None and tries < _BIRTH_LOOKS and self._sees_a_child_before_exec()
         leader = self._leader(order, start)
+        if leader is None and perhaps_unborn:
+            return self._at(linux.now()[1] + 0.05, lambda: self.adopt(key, tries + 1))
         pidfd = process.open_pidfd(leader.pid, leader.ticks) if leader else None
         if leader is None or pidfd is None:
             return self._conclude(key, directory, order, start)
@@ -108,6 +111,12 @@ class Runs:
             one for one in process.everything() if one.session == one.pid and process.carries(one.pid, marks)
         ]
         return min(leaders, key=lambda one: one.ticks, default=None)
+
+    def _sees_a_child_before_exec(self) -> bool:
+        """Say whether a process looks like a runner of this directory: the child of a dead one does, until it execs."""
+        mine = process.command_line(os.getpid())
+        others = (one.pid for one in process.everything() if one.pid != os.getpid())
+        return any(process.command_line(pid) == mine for pid in others)
 
     def _conclude(
         self, key: str, directory: str, order: dict[str, Any], start: dict[str, Any] | None
@@ -199,18 +208,18 @@ class Runs:
     # -- starting and adopting
 
     def _spawn(self, key: str, directory: str, wall: float) -> Run:
+        """Claim and start; nothing slow or fallible lies between, for who dies there leaves it unknown if it began."""
         try:
             order = attempt.read_journal(directory).order
-        except OSError as error:
-            raise spawn.Refused(f"could not read the order: {error}") from error
-        if order is None or order.get("format") != attempt.FORMAT:
-            raise spawn.Refused(f"could not read the order {directory}/{attempt.ORDER}")
-        try:
+            if order is None or order.get("format") != attempt.FORMAT:
+                raise spawn.Refused(f"could not read the order {directory}/{attempt.ORDER}")
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
             log = os.open(f"{directory}/{attempt.LOG}", flags, 0o600)
         except OSError as error:
-            raise spawn.Refused(f"could not open the log: {error}") from error
+            raise spawn.Refused(f"could not open the order or the log: {error}") from error
         try:
+            self._claim(directory)
+            failpoint("runner:after-go")
             pid, group = spawn.start(order, log, directory)
         finally:
             os.close(log)
@@ -218,6 +227,14 @@ class Runs:
         run = Run(key, directory, order, pid, seen.ticks if seen else 0, wall)
         run.group = group
         return run
+
+    def _claim(self, directory: str) -> None:
+        try:
+            attempt.claim(directory)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise spawn.Refused(f"could not claim the attempt: {error}") from error
 
     def _write_start(self, run: Run, boot: float) -> None:
         start = {"pid": run.pid, "ticks": run.ticks, "bootId": self._boot_id, "at": run.wall, "boot": boot}

@@ -147,6 +147,9 @@ class DaemonElsewhere:
         self._program.kill()
         self._program.wait()
 
-    def wait(self) -> int:
+    def ended(self) -> bool:
+        return self._program.poll() is not None
+
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
         """Return its exit code, once it has seen all ends (0) or was killed at its failpoint (-9)."""
-        return self._program.wait(timeout=PATIENCE_SECONDS)
+        return self._program.wait(timeout=seconds)
