@@ -20,7 +20,6 @@ from tests.sim.machine import Attempt, Machine
 from tests.sim.ports import Claim, SimulatedExecutor
 
 HEARTBEATS = ("probed_at", "probing", "probe_failures", "probe_message", "fingerprint", "fingerprint_handled")
-MOST_ATTEMPTS = 3
 
 
 class Violation(AssertionError):
@@ -195,13 +194,17 @@ class Judge:
         assert wish is not None
         before = history.attempts.get(fact.run, 0)
         must(fact.attempt == before + 1, target, fact.run, "attempt", fact.attempt, "follows", before)
-        must(fact.attempt <= MOST_ATTEMPTS, target, fact.run, "has too many attempts")
+        claim = self.claims.get(AttemptId.of(target, fact.run, fact.attempt))
+        if claim is not None and claim.plan.digest:
+            most = claim.plan.retry.attempts if claim.plan.retry else 1
+            must(fact.attempt <= most, target, fact.run, "has more attempts than", most)
         must(fact.run not in history.finished, target, fact.run, "was claimed after its end")
         history.attempts[fact.run] = fact.attempt
         if fact.attempt == 1 and wish.deadline is not None:
             must(fact.at <= wish.deadline, target, fact.run, "started after its deadline")
         if wish.slot is not None:
-            must(fact.at >= wish.slot or fact.at < wish.at, target, fact.run, "started before its slot")
+            early = (wish.slot - fact.at).total_seconds()
+            must(early <= self.machine.set_back, target, fact.run, "started", early, "s before its slot")
 
     def _ended(self, target: TargetId, history: History, fact: f.Ended) -> None:
         history.ended[fact.run] = fact

@@ -59,6 +59,8 @@ class Machine:
         self.seed = seed
         self.elapsed = 0.0
         self.stepped = 0.0
+        self.set_back = 0.0
+        """Seconds of all steps backward."""
         self.boots = 1
         self.booted_at = 0.0
         self.attempts: dict[AttemptId, Attempt] = {}
@@ -87,6 +89,11 @@ class Machine:
             if item.turn == turn:
                 self._happen(item)
         self.elapsed = max(self.elapsed, until)
+
+    def step(self, seconds: float) -> None:
+        """Set the wall clock."""
+        self.stepped += seconds
+        self.set_back += max(0.0, -seconds)
 
     def sleep(self, seconds: float) -> None:
         """Suspend the machine: both clocks go on, processes stand still."""

@@ -194,7 +194,7 @@ def test_a_full_disk_never_ends_the_daemon(bench, what):
         name = AttemptId("_installation/a", "20260101T010000Z", 1)
         bench.engine.parts.logs.poll = lambda: ([], [(name, LogCounts(5))])
     else:
-        bench.machine.stepped -= 7200
+        bench.machine.step(-(7200))
     bench.full = True
 
     assert bench.engine.round().wait_seconds == 1.0
@@ -269,7 +269,7 @@ def test_a_clock_that_was_far_ahead_does_not_stop_automatic_jobs_when_it_is_set_
 def test_slots_that_ran_before_the_clock_was_set_back_do_not_run_again_and_it_is_said_so(bench):
     bench.apply(scheduled("a"))
     bench.until("2026-01-01T03:30")
-    bench.machine.stepped -= 2 * 3600
+    bench.machine.step(-(2 * 3600))
     bench.until("2026-01-01T04:10")
 
     assert [run for run, *_ in bench.runs("a")] == [f"20260101T0{hour}0000Z" for hour in (1, 2, 3, 4)]
@@ -282,7 +282,7 @@ def test_an_automatic_run_gets_a_name_of_its_own_where_the_clock_shows_a_second_
     bench.fates["a"] = Fate(1.0)
     bench.apply(automatic("a", Criteria(every_seconds=3600)))
     bench.until("2026-01-01T00:00:05")
-    bench.machine.stepped -= 3600
+    bench.machine.step(-(3600))
     bench.until("2026-01-01T00:00:05")
     names = [run for run, *_ in bench.runs("a")]
 

@@ -13,11 +13,11 @@ import pytest
 from reconciler.core import facts as f
 from reconciler.core.admit import admit
 from reconciler.core.decide import decide
-from reconciler.core.model import Limits, Reason
+from reconciler.core.model import Limits, Reason, State
 from reconciler.engine.engine import Engine
 from reconciler.ports.executor import Ended, Started
+from tests.sim.jobs import Source
 from tests.sim.judge import Violation
-from tests.sim.machine import Machine
 from tests.sim.ports import BreakableStore, SimulatedExecutor
 from tests.sim.world import RATES, Variant, World
 
@@ -42,9 +42,8 @@ def is_silent_about_what_was_missed(fact):
 
 
 def calls_every_end_a_success(fact):
-    return (
-        replace(fact, state="success") if isinstance(fact, f.Finished) and fact.state == "failure" else fact
-    )
+    failed = isinstance(fact, f.Finished) and fact.state is State.FAILURE
+    return replace(fact, state=State.SUCCESS) if failed else fact
 
 
 def loses_the_last_slot_of_a_stretch(fact):
@@ -95,14 +94,6 @@ def ignores_overlap(waiting, running, limits, last):
     return admit([replace(x, blocked=Reason.NONE) for x in waiting], running, limits, last)
 
 
-class StartsTwice(Machine):
-    def order(self, order):
-        item = self.attempts.get(order.attempt)
-        if item is not None and item.began and item.ended_at is None:
-            self.spawn(item)
-        super().order(order)
-
-
 class StartsWhatWasBegun(SimulatedExecutor):
     """Asked to adopt, it starts again."""
 
@@ -118,7 +109,7 @@ class StartsWhatWasBegun(SimulatedExecutor):
 class ForgetsAnEnd(SimulatedExecutor):
     def poll(self):
         return [
-            x for x in super().poll() if not (isinstance(x, Ended) and x.attempt.run.endswith("T023000Z"))
+            x for x in super().poll() if not (isinstance(x, Ended) and x.attempt.folder.endswith("/backup"))
         ]
 
 
@@ -209,6 +200,15 @@ class FreesLocksOfEditedJobs(Engine):
         running[:] = [replace(x, locks=locks) if x.target == target else x for x in running]
 
 
+class EditsLocks(Source):
+    """Nothing is edited but the locks of jobs that have some."""
+
+    def edit(self, now):
+        name = self._chance.choice(["backup", "vacuum", "sweep", "spread"])
+        locks = tuple(self._chance.sample(["db", "disk", "ldap"], self._chance.randint(0, 2)))
+        self.jobs[name] = replace(self.jobs[name], locks=locks)
+
+
 PLANTED = {
     "a decide that forgets the cursor": Variant(decide=facts_changed(forgets_the_cursor)),
     "a decide that is silent about what was missed": Variant(
@@ -224,7 +224,6 @@ PLANTED = {
     "an admit that ignores locks": Variant(admit=ignores_locks),
     "an admit that ignores places": Variant(admit=ignores_places),
     "an admit that ignores overlap": Variant(admit=ignores_overlap),
-    "a machine that starts twice": Variant(machine=StartsTwice),
     "an executor that starts what it should adopt": Variant(executor=StartsWhatWasBegun),
     "an executor that forgets an end": Variant(executor=ForgetsAnEnd),
     "an executor that lies about exits": Variant(executor=LiesAboutExits),
@@ -235,30 +234,47 @@ PLANTED = {
     "an engine that starts before it is written": Variant(engine=StartsBeforeItIsWritten),
     "an engine that forgets to adopt": Variant(engine=ForgetsToAdopt),
     "an engine that tells nobody of a success": Variant(engine=TellsNobodyOfSuccess),
-    "an engine that frees the locks of edited jobs": Variant(engine=FreesLocksOfEditedJobs),
+    "an engine that frees the locks of edited jobs": Variant(
+        engine=FreesLocksOfEditedJobs, source=EditsLocks, rates={"edit": 24.0}
+    ),
 }
 BUSY = {**{what: 4 * rate for what, rate in RATES.items()}, "edit": 2.0, "restore": 0.0, "step": 0.0}
 
 
 def caught(variant: Variant, seed: int, folder: Path) -> bool:
     folder.mkdir()
-    variant.rates = BUSY
+    variant = replace(variant, rates=BUSY if variant.rates is RATES else variant.rates)
     try:
         world = World(seed, folder, variant)
-        world.run(15)
-        world.calm(2)
+        world.run(8)
+        world.calm(1)
     except (Violation, sqlite3.IntegrityError, AssertionError):
         return True
     return False
 
 
-@pytest.mark.parametrize("name", PLANTED)
+SLOW = (
+    "commits by steps",
+    "before it is written",
+    "ignores pauses",
+    "edited jobs",
+    "loses tokens",
+    "lies about exits",
+)
+"""It takes some weeks until these are noticed."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.full) if name.endswith(SLOW) else name for name in PLANTED],
+)
 def test_every_planted_bug_is_caught(name, tmp_path):
     assert any(caught(PLANTED[name], seed, tmp_path / str(seed)) for seed in range(4)), (
         f"nobody noticed {name}"
     )
 
 
+@pytest.mark.full
 def test_without_a_planted_bug_the_same_worlds_hold(tmp_path):
     assert not any(caught(Variant(), seed, tmp_path / str(seed)) for seed in range(4))
 

@@ -36,7 +36,7 @@ from tests.sim.ports import (
 DAY = 86400.0
 MOST_ROUNDS_AT_ONCE = 500
 CHECK_EVERY_ROUNDS = 5
-COMPLETE_EVERY_ROUNDS = 400
+COMPLETE_EVERY_ROUNDS = 100
 
 RATES: dict[str, float] = {
     "crash": 0.25, "kill": 0.08, "restart": 0.03, "edit": 0.15, "step": 0.04, "sleep": 0.03, "full": 0.03,
@@ -325,14 +325,14 @@ class World:
 
     def _befall_step(self) -> None:
         seconds = self.chance.choice([90, 600, 4000, 5 * 3600, 3 * DAY]) * self.chance.choice([-1, 1])
-        self.machine.stepped += seconds
+        self.machine.step(seconds)
         self.latest_wall = max(self.latest_wall, self.machine.now().wall)
 
     def _befall_sleep(self) -> None:
         self.machine.sleep(self.chance.uniform(600, 20 * 3600))
 
     def _befall_full(self) -> None:
-        self.full_until = self.machine.elapsed + self.chance.uniform(2, 4000)
+        self.full_until = self.machine.elapsed + self.chance.uniform(2, 900)
 
     def _befall_slow(self) -> None:
         self.machine.start_seconds = self.chance.choice([0.01, 0.01, 5.0, 200.0])
