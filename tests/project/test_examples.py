@@ -50,7 +50,7 @@ def test_a_dry_run_of_an_example_shows_its_jobs_and_leaves_nothing_behind(
 def jobs(repository: Path) -> list[str]:
     names = []
     for file in sorted((repository / "jobs.d").rglob("*.yaml")):
-        for document in YAML(typ="safe").load_all(file):
+        for document in YAML(typ="safe", pure=True).load_all(file):
             if document["kind"] == "Job":
                 names.append(document["metadata"]["name"])
     return names
@@ -59,7 +59,7 @@ def jobs(repository: Path) -> list[str]:
 @pytest.mark.parametrize("name", ["github.yml", "gitlab-ci.yml", "pre-commit-config.yaml"])
 def test_a_workflow_file_is_yaml_and_calls_verbs_that_exist(name: str, tmp_path: Path) -> None:
     text = (ROOT / "examples" / "ci" / name).read_text()
-    YAML(typ="safe").load(text)
+    YAML(typ="safe", pure=True).load(text)
     for verb, options in (("validate", ["-o"]), ("plan", ["--from", "--to", "--days", "-o"])):
         if f"reconcile {verb}" in text:
             help_text = reconcile(tmp_path, tmp_path, verb, "--help").stdout

@@ -40,7 +40,7 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
-def shell(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def shell(text: str, folder: Path, timeout: float = 60) -> subprocess.CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
         ["sh", "-eu", "-c", text],
@@ -48,7 +48,7 @@ def shell(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
         env=os.environ | {"PATH": path},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=timeout,
     )
 
 
@@ -56,7 +56,7 @@ def shell(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.needs("git")
 def test_the_first_command_runs_the_jobs_of_a_fresh_clone(checkout: Path) -> None:
     (block,) = [block for block in BLOCKS if block["how"] == "full"]
-    result = shell(block["text"], checkout)
+    result = shell(block["text"], checkout, timeout=600)
     assert result.returncode == 0, result.stdout + result.stderr
     log = shell("reconcile logs disk-usage", checkout)
     assert "MiB used" in log.stdout
