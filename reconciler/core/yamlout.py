@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@+-]*(?: [A-Za-z0-9_./@+(-][A-Za-z0-9_./@+()-]*)*")
@@ -26,12 +27,28 @@ def dump(value: Any) -> str:
     return "\n".join(lines) + "\n"
 
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def scalar(value: Any) -> str:
     """A value on one line: a string plain or quoted, anything else as in JSON."""
-    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
+    if isinstance(value, str):
+        return _text(value) if len(value) < 80 else _text_of(value)
+    return _safe(_encode(value))
+
+
+def _text_of(value: str) -> str:
+    if _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
         return value
+    return _safe(_encode(value))
+
+
+_text = lru_cache(maxsize=2048)(_text_of)
+"""Keys, states and reasons come again and again."""
+
+
+def _safe(text: str) -> str:
     # DEL, C1 and line separators may stand in JSON, not in YAML 1.1.
-    text = json.dumps(value, ensure_ascii=False)
     return text if text.isascii() and "\x7f" not in text else _escaped(text)
 
 

@@ -73,11 +73,12 @@ class Reconciler:
         options: Options,
         *,
         starts: bool,
-        changed: Callable[[set[TargetId]], None] = lambda targets: None,
+        changed: Callable[[set[TargetId]], None] | None = None,
         recorded: Callable[[list[tuple[TargetId, Fact]]], None] = lambda facts: None,
     ) -> None:
         """Open the state. `starts` False: decide and record, but start nothing. Raises StoreError."""
         self.options = options
+        self._changed: set[TargetId] = set()
         self.clock = SystemClock()
         self.store = SqliteStore(options.state / "state.db")
         if self.store.meta("uid") is None:
@@ -100,7 +101,7 @@ class Reconciler:
                 self.orders,
                 monotonic,
                 self._discard,
-                changed=changed,
+                changed=changed or self._changed.update,
                 recorded=recorded,
                 starts=starts,
             )
@@ -186,7 +187,7 @@ class Reconciler:
     def write_outputs(self) -> None:
         """Bring what is written out up to date, for verbs that work without a daemon."""
         outputs = Outputs(self.options.state, self.clock)
-        outputs.changed(set(self.engine.board.desired.targets))
+        outputs.changed(self._changed)
         outputs.close()
 
     def check_host(self, desired: Desired) -> None:

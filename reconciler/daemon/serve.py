@@ -10,6 +10,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
 from reconciler import __version__
+from reconciler.clock import monotonic
 from reconciler.core import facts as f
 from reconciler.core.access import Viewer
 from reconciler.core.facts import Fact
@@ -26,6 +27,8 @@ from reconciler.daemon.outputs import Outputs
 from reconciler.daemon.reconciler import HostMismatch, Reconciler
 from reconciler.store.sqlite import StoreError
 
+FLUSH_AT_LEAST_SECONDS = 0.5
+"""Outputs are written at least so often, however much there is to decide."""
 HEARTBEAT_SECONDS = 5.0
 """The loop never sleeps longer, so that a step of the clock is noticed."""
 COMMAND_SECONDS = 60.0
@@ -133,6 +136,7 @@ class Daemon:
         engine = self.reconciler.engine
         announced = False
         problem = ""
+        flushed = 0.0
         while not self._stopping:
             self.inbox.run_all()
             if self.loading.failure is not None:
@@ -147,9 +151,18 @@ class Daemon:
                 self._announce()
             if self.options.once and announced and self.reconciler.is_idle(wait):
                 break
-            until_flush = self.outputs.flush()
-            waits = [HEARTBEAT_SECONDS, *(each for each in (wait, until_flush) if each is not None)]
-            self._selector.select(max(0.0, min(waits)))
+            waits = [HEARTBEAT_SECONDS]
+            if wait is not None:
+                waits.append(wait)
+            busy = bool(self._selector.select(0.0)) or wait == 0.0
+            if not busy or monotonic() > flushed + FLUSH_AT_LEAST_SECONDS:
+                # What is written out comes behind what is to be decided, but it comes.
+                until_flush = self.outputs.flush()
+                flushed = monotonic()
+                if until_flush is not None:
+                    waits.append(until_flush)
+            if not busy:
+                self._selector.select(max(0.0, min(waits)))
         return self._exit_code()
 
     def _announce(self) -> None:
