@@ -166,15 +166,20 @@ def _expired_at(repository: str, path: str) -> float:
 
 
 def commit(repository: str, path: str, message: str) -> None:
-    """Commit one file and nothing else."""
-    from reconciler.sources import git
+    """Commit one file and nothing else, as the person who calls: with their name, signature and hooks."""
+    import subprocess
 
     relative = os.path.relpath(path, repository)
-    try:
-        git.run(repository, "add", "--", relative)
-        git.run(repository, "commit", "--quiet", "--message", message, "--", relative)
-    except git.GitError as error:
-        raise Failure(Exit.FAILED, f"wrote {relative}, and could not commit it: {error}") from None
+    for arguments in (["add", "--", relative], ["commit", "--quiet", "--message", message, "--", relative]):
+        try:
+            done = subprocess.run(
+                ["git", *arguments], cwd=repository, capture_output=True, text=True, check=False
+            )
+        except FileNotFoundError:
+            raise Failure(Exit.FAILED, f"wrote {relative}, and there is no git to commit it") from None
+        if done.returncode:
+            said = (done.stderr or done.stdout).strip()
+            raise Failure(Exit.FAILED, f"wrote {relative}, and could not commit it: {said}")
 
 
 def wait_for(call: Call, wanted: Wanted, name: str, timeout_seconds: float | None) -> Exit:

@@ -175,6 +175,9 @@ class LogFollower:
                 self._tails[attempt] = tail
         if tail.lock.acquire(timeout=AT_ONCE_SECONDS):
             try:
+                if not tail.known:
+                    # It was over before the first look: the log's own time says enough, unless that was long ago.
+                    tail.last_entry = float("inf")
                 if not tail.look(self._seconds(), AT_ONCE_BYTES):
                     return self._over(tail)
             finally:

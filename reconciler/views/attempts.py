@@ -81,6 +81,8 @@ class AttemptLog:
         self.folder = folder
         self._entries = entries(folder)
         self._ends = [entry.end for entry in self._entries]
+        self._ended_at = os.stat(f"{folder}/{LOG}").st_mtime if self.is_over and self.size else None
+        """What the index does not tell of an attempt that is over was written right before its end."""
 
     @property
     def size(self) -> int:
@@ -97,7 +99,7 @@ class AttemptLog:
         """When the line at an offset was first seen, and whether that was late; (None, False): not yet."""
         place = bisect_right(self._ends, offset)
         if place == len(self._entries):
-            return None, False
+            return self._ended_at, False
         entry = self._entries[place]
         return entry.at, entry.late
 

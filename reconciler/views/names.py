@@ -69,7 +69,7 @@ def named(connection: sqlite3.Connection, who: Viewer, text: str, query: Mapping
     """One target or run named as `job`, `job@domain`, `target/run`, `run`, each run also with `/attempt`."""
     parts = text.split("/")
     attempt = 0
-    if len(parts) > 1 and len(parts[-1]) < 5 and parts[-1].isdigit():
+    if len(parts) > 1 and len(parts[-1]) < 4 and parts[-1].isdigit():
         attempt = int(parts.pop())
     if len(parts) > 2:
         raise BadQuery(f"`{text}` is not a name: write job@domain, job@domain/run or job@domain/run/attempt")

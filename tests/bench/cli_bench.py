@@ -40,29 +40,30 @@ def populate(folder: Path, targets: int) -> None:
     connection.close()
 
 
-def seconds(command: list[str], folder: Path, rounds: int) -> float:
-    best = float("inf")
-    for _ in range(rounds):
-        begin = time.perf_counter()
-        subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=True)
-        best = min(best, time.perf_counter() - begin)
-    return best
+def seconds(command: list[str], folder: Path) -> float:
+    begin = time.perf_counter()
+    subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - begin
 
 
 def ratios(targets: int = 1000, rounds: int = 15) -> dict[str, float]:
-    """Best times of `import click`, and the ratios of `--help` and `get jobs` to it."""
+    """Best times of `import click`, and the ratios of `--help` and `get jobs` to it; taken in turns."""
+    run = [sys.executable, "-c", "import sys; from reconciler.cli import main; sys.exit(main())"]
+    commands = {
+        "import click": [sys.executable, "-c", "import click"],
+        "--help": [*run, "--help"],
+        "get jobs": [*run, "get", "jobs"],
+        "get jobs -o json": [*run, "get", "jobs", "-o", "json"],
+    }
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    best = dict.fromkeys(commands, float("inf"))
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        populate(folder, targets)
-        run = [sys.executable, "-c", "import sys; from reconciler.cli import main; sys.exit(main())"]
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        base = seconds([sys.executable, "-c", "import click"], folder, rounds)
-        return {
-            "import click (ms)": base * 1000,
-            "--help": seconds([*run, "--help"], folder, rounds) / base,
-            "get jobs": seconds([*run, "get", "jobs"], folder, rounds) / base,
-            "get jobs -o json": seconds([*run, "get", "jobs", "-o", "json"], folder, rounds) / base,
-        }
+        populate(Path(name), targets)
+        for _ in range(rounds):
+            for what, command in commands.items():
+                best[what] = min(best[what], seconds(command, Path(name)))
+    base = best.pop("import click")
+    return {"import click (ms)": base * 1000, **{what: took / base for what, took in best.items()}}
 
 
 if __name__ == "__main__":

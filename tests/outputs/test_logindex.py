@@ -79,6 +79,7 @@ def test_a_short_log_is_counted_at_its_end_and_leaves_no_index(follower: LogFoll
     follower.follow(ATTEMPT)
     (folder / "log").write_bytes(b"one\n::error::two\nthree")
     assert follower.finish(ATTEMPT) == LogCounts(lines=3, infos=2, errors=1)
+    assert not (folder / "log.idx").exists()
 
 
 def test_no_log_at_all_is_no_lines(follower: LogFollower) -> None:

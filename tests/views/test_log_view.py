@@ -133,8 +133,10 @@ def test_times_come_from_the_index_and_say_when_they_are_late(
     second = Entry(8, 200.5, True, 2, 2, 0, 0, 40)
     (folder / "log.idx").write_text(f"{first}{second}12 =3")
     items = look("log", connection, ROOT, {"name": "backup"})["items"]
-    assert [(item["at"], item["late"]) for item in items] == [(100.0, False), (200.5, True), (None, False)]
+    written = (folder / "log").stat().st_mtime
+    assert [(item["at"], item["late"]) for item in items] == [(100.0, False), (200.5, True), (written, False)]
     assert texts(connection, since=150) == ["two", "three"]
+    assert texts(connection, since=300) == ["three"]
     assert attempts.entries(str(folder)) == [first, second]
 
 

@@ -1,0 +1,191 @@
+"""What the reading verbs show."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from reconciler.cli.exits import Exit
+from reconciler.cli.out import Column, cut, table, width_of
+from reconciler.cli.times import ago, span
+from tests.support import database
+from tests.support.database import NOON
+
+from .conftest import Cli
+
+
+@pytest.mark.usefixtures("state")
+def test_a_list_has_icons_with_words_and_aligned_columns(cli: Cli) -> None:
+    lines = cli("get", "jobs").out.splitlines()
+    assert lines[0].split()[:4] == ["STATUS", "JOB", "DOMAIN", "PLANNING"]
+    assert lines[1].startswith("✔ success  backup")
+    assert lines[2].startswith("✘ failure  import")
+    assert lines[3].startswith("– never    import")
+    assert "2 failures in a row" in lines[2]
+    assert {line.index("30 2 * * *") for line in lines[1:]} == {lines[0].index("PLANNING")}
+    assert "\033" not in "".join(lines)
+
+
+@pytest.mark.usefixtures("state")
+def test_one_list_in_every_form(cli: Cli) -> None:
+    items = json.loads(cli("get", "jobs", "-o", "json").out)["items"]
+    assert [item["target"] for item in items] == ["backup", "import@acme.example", "import@globex.example"]
+    assert items[1]["lastRun"]["startedAt"] == "2026-11-22T12:00:00Z"
+    from ruamel.yaml import YAML
+
+    assert YAML(typ="safe").load(cli("get", "jobs", "-o", "yaml").out)["items"] == items
+    assert cli("get", "jobs", "-o", "name").out.split() == [item["target"] for item in items]
+    assert cli("get", "jobs", "-o", "markdown").out.splitlines()[1].startswith("|---|")
+    assert "jobs" not in cli("get", "runs", "-o", "wide").out
+
+
+@pytest.mark.parametrize(
+    ("filters", "targets"),
+    [
+        (["--status", "failure"], ["import@acme.example"]),
+        (["--status", "never,success"], ["backup", "import@globex.example"]),
+        (["--contains", "EVERYTHING"], ["backup"]),
+        (["--contains", "acme"], ["import@acme.example"]),
+        (["-l", "team=ops"], ["backup"]),
+        (["-l", "team!=ops"], ["import@acme.example", "import@globex.example"]),
+        (["-l", "team"], ["backup"]),
+        (["-n", "_installation"], ["backup"]),
+        (["--limit", "1"], ["backup"]),
+        (["import"], ["import@acme.example", "import@globex.example"]),
+    ],
+)
+@pytest.mark.usefixtures("state")
+def test_filters_narrow_a_list(cli: Cli, filters: list[str], targets: list[str]) -> None:
+    assert cli("get", "jobs", *filters, "-o", "name").out.split() == targets
+
+
+def test_runs_are_listed_newest_first_and_by_job(cli: Cli, state: sqlite3.Connection) -> None:
+    database.ran(
+        state, "backup", "", "20261122T130000Z", "missed", started=None, count=4, first=NOON, slot=NOON + 9
+    )
+    lines = cli("history", "backup").out.splitlines()
+    assert lines[1].startswith("! missed ×4")
+    assert lines[2].startswith("✔ success")
+    assert (
+        cli("get", "runs", "--status", "failure", "-o", "name").out
+        == "import@acme.example/20261122T120000Z\n"
+    )
+
+
+def test_unread_is_until_the_log_was_opened(cli: Cli, state: sqlite3.Connection) -> None:
+    state.execute("UPDATE targets SET log_run = 7, log_lines = 3 WHERE job = 'backup'")
+    assert cli("--as", "root", "get", "jobs", "--status", "unread", "-o", "name").out == "backup\n"
+    database.insert(state, "marks", administrator="root", job="backup", domain="", log_run=7, log_lines=3)
+    assert cli("--as", "root", "get", "jobs", "--status", "unread", "-o", "name").out == ""
+    state.execute("UPDATE targets SET log_lines = 4")
+    assert cli("--as", "root", "get", "jobs", "--status", "unread", "-o", "name").out == "backup\n"
+
+
+@pytest.mark.usefixtures("state")
+def test_a_domain_administrator_meets_nothing_of_anybody_else(cli: Cli) -> None:
+    def shown(*arguments: str) -> str:
+        said = cli("--as", "alice", *arguments)
+        return said.out + said.err
+
+    for arguments in (
+        ["get", "jobs", "-o", "wide"],
+        ["get", "jobs", "-o", "json"],
+        ["get", "runs", "-o", "json"],
+        ["get", "domains", "-o", "json"],
+        ["get", "administrators", "-o", "json"],
+        ["get", "requests"],
+        ["events"],
+        ["status", "-o", "json"],
+        ["describe", "import", "-o", "json"],
+        ["describe", "domain/acme.example", "-o", "json"],
+        ["history", "import"],
+        ["get", "jobs", "bakup"],
+        ["get", "jobs", "-n", "globex.exampel"],
+    ):
+        text = shown(*arguments)
+        assert "globex.example" not in text, arguments
+        assert "backup" not in text.replace("bakup", ""), arguments
+        assert '"root"' not in text, arguments
+    assert json.loads(cli("--as", "alice", "status", "-o", "json").out)["targets"]["targets"] == 1
+    for name in ("backup", "import@globex.example", "backup/20261122T120000Z"):
+        hidden, missing = cli("--as", "alice", "describe", name), cli("--as", "alice", "describe", "nosuch")
+        assert hidden.code == missing.code == Exit.NOT_FOUND
+        assert cli("--as", "alice", "logs", name).code == Exit.NOT_FOUND
+    assert cli("--as", "alice", "get", "jobs", "-n", "globex.example").code == Exit.NOT_FOUND
+
+
+def test_logs_are_filtered_and_followed_to_their_end(
+    cli: Cli, repository: Path, state: sqlite3.Connection
+) -> None:
+    folder = database.attempt(
+        repository / ".reconcile", "backup", "", "20261122T120000Z", log=b"one\n::error::two\n\x1b[31mred\n"
+    )
+    os.utime(folder / "log", (NOON, NOON))
+    (folder / "exit").write_text("")
+    said = cli("logs", "backup")
+    assert [line[10:] for line in said.out.splitlines()] == ["  one", "✘ two", "  ␛[31mred"]
+    assert cli("logs", "-f", "backup", "--level", "error").out.endswith("✘ two\n")
+    items = json.loads(cli("logs", "backup", "--tail", "1", "-o", "json").out)["items"]
+    assert items == [{"at": "2026-11-22T12:00:00Z", "late": False, "level": "info", "text": "␛[31mred"}]
+    said = cli("logs", "import@globex.example")
+    assert (said.code, "never run" in said.err) == (Exit.NOT_FOUND, True)
+
+
+def test_describe_puts_together_what_is_known(cli: Cli, state: sqlite3.Connection) -> None:
+    database.insert(
+        state, "facts", at=NOON, job="import", domain="acme.example", kind="Finished", run="20261122T120000Z",
+        body={"run": "20261122T120000Z", "state": "failure", "reason": "ExitCode"},
+    )  # fmt: skip
+    text = cli("describe", "job/import", "-n", "acme.example").out
+    for part in (
+        "import@acme.example",
+        "✘ failure",
+        "Conditions",
+        "full (boolean, default False)",
+        "Recent events",
+    ):
+        assert part in text
+    run = json.loads(cli("describe", "run/import@acme.example/20261122T120000Z", "-o", "json").out)
+    assert (run["item"]["exitCode"], run["events"][0]["kind"]) == (2, "Finished")
+    assert "ACME" in cli("describe", "domain", "acme.example").out
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0s"),
+        (9.96, "10.0s"),
+        (59, "59s"),
+        (250, "4m10s"),
+        (3600, "1h"),
+        (7500, "2h5m"),
+        (100_000, "1d3h"),
+    ],
+)
+def test_durations_have_at_most_two_units(seconds: float, text: str) -> None:
+    assert span(seconds) == text
+
+
+def test_instants_are_relative_to_now() -> None:
+    assert ago("2026-11-22T11:59:00Z", NOON) == "1m ago"
+    assert ago("2026-11-22T14:05:00Z", NOON) == "in 2h5m"
+    assert ago("2026-11-22T12:00:00Z", NOON) == "now"
+    assert ago(None, NOON) == "–"
+
+
+def test_wide_characters_take_two_cells_in_a_table() -> None:
+    columns = [Column("NAME", lambda item: item["name"]), Column("NEXT", lambda item: "x")]
+    lines = table([{"name": "日本"}, {"name": "ab"}], columns).splitlines()
+    assert [width_of(line) for line in lines[1:]] == [7, 7]
+    assert cut("日本語", 5) == "日本…"
+
+
+def test_a_hostile_description_cannot_move_the_cursor(cli: Cli, state: sqlite3.Connection) -> None:
+    state.execute("UPDATE targets SET description = ? WHERE job = 'backup'", ("\x1b[2J\ngone",))
+    out = cli("get", "jobs", "-o", "wide").out
+    assert "\x1b" not in out
+    assert len(out.splitlines()) == 4
