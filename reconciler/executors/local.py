@@ -297,15 +297,27 @@ class LocalExecutor:
             if watched.link is not link:
                 continue
             watched.link = None
-            record = files.read_journal(self._directory(key)).end
-            if record is not None:
-                self._end(key, record)
+            journal = files.read_journal(self._directory(key))
+            if watched.pid is None and files.is_claimed(self._directory(key)):
+                self._meet(key, watched, journal)
+            if journal.end is not None:
+                self._end(key, journal.end)
             elif watched.pid is not None and watched.pidfd is not None:
                 self._inherited.add(watched.pid)
                 self._watch_leader(key, watched, watched.pidfd)
             elif watched.pid is not None:
                 self._inherited.add(watched.pid)
         self._adopt_waiting()
+
+    def _meet(self, key: str, watched: _Watched, journal: files.Journal) -> None:
+        """Find a leader of which the dead runner told nothing, before a short run has ended unseen."""
+        if journal.start is not None:
+            watched.pid, watched.ticks = journal.start["pid"], journal.start["ticks"]
+        elif journal.end is None and journal.order is not None:
+            found = process.leader_with(files.marks_of(journal.order["environment"]))
+            if found is not None:
+                watched.pid, watched.ticks = found.pid, found.ticks
+        self._hold(key)
 
     def _watch_leader(self, key: str, watched: _Watched, pidfd: int) -> None:
         self._leader_ended(key, watched)

@@ -124,6 +124,14 @@ def carries(pid: int, marks: frozenset[bytes]) -> bool:
     return marks <= set(content.split(b"\0"))
 
 
+def leader_with(marks: frozenset[bytes]) -> Process | None:
+    """Find the first leader of a session that carries these marks; None without marks."""
+    if not marks:
+        return None
+    leaders = [one for one in everything() if one.session == one.pid and carries(one.pid, marks)]
+    return min(leaders, key=lambda one: one.ticks, default=None)
+
+
 def attempt_of(pid: int) -> str | None:
     """Return the path below `runs/` of the attempt that this process was started for, by its environment."""
     try:

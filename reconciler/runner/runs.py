@@ -104,13 +104,7 @@ class Runs:
         if start is not None:
             found = process.look(start["pid"])
             return found if found and found.ticks == start["ticks"] else None
-        marks = attempt.marks_of(order["environment"])
-        if not marks:
-            return None
-        leaders = [
-            one for one in process.everything() if one.session == one.pid and process.carries(one.pid, marks)
-        ]
-        return min(leaders, key=lambda one: one.ticks, default=None)
+        return process.leader_with(attempt.marks_of(order["environment"]))
 
     def _sees_a_child_before_exec(self) -> bool:
         """Say whether a process looks like a runner of this directory: the child of a dead one does, until it execs."""

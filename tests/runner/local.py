@@ -90,7 +90,9 @@ class Machine:
 
     def runners(self) -> list[int]:
         """Return the pids of the living runners of this state directory."""
-        return [one.pid for one in process.everything() if one.state != "Z" and self._serves(one.pid)]
+        found = [one for one in process.everything() if one.state != "Z" and self._serves(one.pid)]
+        # A child that has not yet begun its own program looks like the runner that it comes from.
+        return [one.pid for one in found if one.parent not in {other.pid for other in found}]
 
     def _serves(self, pid: int) -> bool:
         try:
