@@ -16,7 +16,6 @@ from reconciler.core.facts import RunSeen, Seen
 from reconciler.core.model import Plan, Retention, TargetId, Trigger
 from reconciler.core.units import parse_size
 from reconciler.engine.engine import PROBE_RUN, Prepared
-from reconciler.ports.executor import AttemptId
 from reconciler.ports.store import Store
 from reconciler.spec.order import Account, RunFacts, Site, make_order, probe_order, user_of
 from reconciler.spec.parameters import check_parameters

@@ -53,7 +53,7 @@ def connect(path: Path, *, durable: bool = True) -> sqlite3.Connection:
 def _broken(path: Path, why: str) -> str:
     return (
         f"cannot use {path}: {why}. It was left as it is. Runs go on. Move it aside and start again: schedules then "
-        "count from now and nothing is caught up; `reconcile doctor --rebuild` reads the history from the run directories."
+        "count from now and nothing is caught up; `reconcile doctor --rebuild` reads the history from the runs."
     )
 
 
@@ -264,8 +264,9 @@ class SqliteStore:
 
     def _note_log(self, key: tuple[str, str], run: str) -> None:
         self.db.execute(
-            "UPDATE targets SET (log_run, log_lines) = (SELECT id, lines FROM runs WHERE job=?1 AND domain=?2 AND run=?3)"
-            " WHERE job=?1 AND domain=?2 AND log_run <= (SELECT id FROM runs WHERE job=?1 AND domain=?2 AND run=?3)",
+            "UPDATE targets SET (log_run, log_lines) = "
+            "(SELECT id, lines FROM runs WHERE job=?1 AND domain=?2 AND run=?3) "
+            "WHERE job=?1 AND domain=?2 AND log_run <= (SELECT id FROM runs WHERE job=?1 AND domain=?2 AND run=?3)",
             (*key, run),
         )
 

@@ -62,8 +62,8 @@ def main() -> None:
         seconds = ",".join(str(s) for s in sorted({(first + i * BETWEEN_SECONDS) % 60 for i in range(ROUNDS)}))
         repository(folder, runs, seconds)
         state = folder / "state"
-        command = [sys.executable, "-m", "reconciler", "-C", str(folder), "--state", str(state), "serve", "--listen", ""]
-        daemon = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        command = [sys.executable, "-m", "reconciler", "-C", str(folder), "--state", str(state), "serve"]
+        daemon = subprocess.Popen([*command, "--listen", ""], stderr=subprocess.DEVNULL)
         try:
             ours, loops = [], []
             wanted = {int(s) for s in seconds.split(",")}
