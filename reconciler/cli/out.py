@@ -29,6 +29,10 @@ _COLORS: Final = {
 }
 
 
+_OURS: Final = str.maketrans(dict.fromkeys("".join(ICONS.values()) + "–×…", "x"))
+"""What we print ourselves is known to be one cell wide; `unicodedata` takes a while to load."""
+
+
 class Column(NamedTuple):
     """One column: its title, the text of a row, whether only `-o wide` shows it, and the state that colours it."""
 
@@ -62,7 +66,7 @@ def paint(text: str, kind: str, on: bool = True) -> str:
 
 def width_of(text: str) -> int:
     """How many cells a terminal gives to a text."""
-    if text.isascii():
+    if text.translate(_OURS).isascii():
         return len(text)
     from unicodedata import combining, east_asian_width
 
@@ -139,7 +143,7 @@ def _aligned(column: Column, texts: list[str]) -> list[str]:
 
         texts = [shown(text) for text in texts]
     texts.insert(0, column.title)
-    widths = {text: len(text) if text.isascii() else width_of(text) for text in set(texts)}
+    widths = {text: width_of(text) for text in set(texts)}
     widest = max(widths.values())
     if column.right:
         return [" " * (widest - widths[text]) + text for text in texts]

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 SOURCE = "jobs.d"
 DATABASE = "state.db"
+_KNOWN_AS = (
+    "SELECT name FROM objects WHERE kind = 'Administrator'"
+    " AND EXISTS (SELECT 1 FROM json_each(body, '$.spec.identities') WHERE value = ?)"
+)
 
 
 def repository_of(call: Call) -> str:
@@ -120,10 +124,10 @@ class opened:
 
 def viewer(call: Call, connection: sqlite3.Connection) -> Viewer:
     """Who looks: with `--as` that Administrator; who may read the state itself sees everything."""
-    from reconciler.core.access import SYSTEM, Viewer, identified, viewer_of
-    from reconciler.views.administrators import documents
+    from reconciler.core.access import SYSTEM, Viewer, viewer_of
 
     if call.as_name:
+        from reconciler.views.administrators import documents
         from reconciler.views.names import did_you_mean
 
         known = dict(documents(connection))
@@ -135,8 +139,8 @@ def viewer(call: Call, connection: sqlite3.Connection) -> Viewer:
             )
         return viewer_of(call.as_name, known[call.as_name])
     name = user_name()
-    known_as = identified(f"unix:{name}", documents(connection))
-    return Viewer(known_as.name if known_as else name, SYSTEM)
+    known_as = connection.execute(_KNOWN_AS, (f"unix:{name}",)).fetchall()
+    return Viewer(known_as[0][0] if len(known_as) == 1 else name, SYSTEM)
 
 
 def me(call: Call) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.views import UnknownName
@@ -49,7 +48,10 @@ _STATUS: Final = {
 
 
 def view(connection: sqlite3.Connection, who: Viewer, query: Mapping[str, str]) -> dict[str, Any]:
-    """List targets; removed ones only when they are named (`name=`) or asked for (`gone=1`)."""
+    """List targets; removed ones only when they are named (`name=`) or asked for (`gone=1`).
+
+    `brief=1` leaves the labels out, which tables do not show.
+    """
     where = Where(who, "t.domain")
     in_domain(where, who, query, "t.domain")
     with_labels(where, query)
@@ -65,12 +67,14 @@ def view(connection: sqlite3.Connection, who: Viewer, query: Mapping[str, str]) 
             where.add("t.domain = ?", found[0][1])
     elif query.get("gone") != "1":
         where.add("t.gone = 0")
-    rows = connection.execute(
+    rows: Iterable[tuple[Any, ...]] = connection.execute(
         f"SELECT {COLUMNS}, {_UNREAD} FROM targets t LEFT JOIN marks m"
         " ON m.administrator = ? AND m.job = t.job AND m.domain = t.domain"
         f" WHERE {where} ORDER BY t.job, t.domain LIMIT ?",
         (who.name, *where.values, limited(query, 0)),
     )
+    if query.get("brief"):
+        rows = ((*row[:6], "{}", *row[7:]) for row in rows)
     items = [item(row) for row in rows]
     if not items and query.get("domain"):
         _known_domain(connection, who, query["domain"])
@@ -93,12 +97,18 @@ def item(row: tuple[Any, ...]) -> dict[str, Any]:
             "durationSeconds": duration,
             "exitCode": exit_code,
         }
+    if labels != "{}":
+        import json
+
+        known = json.loads(labels)
+    else:
+        known = {}
     return {
         "target": target_text(job, domain),
         "job": job,
         "domain": domain,
         "description": description,
-        "labels": json.loads(labels) if labels != "{}" else {},
+        "labels": known,
         "state": state or "never",
         "running": running,
         "queued": queued,

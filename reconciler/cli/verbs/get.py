@@ -43,6 +43,9 @@ def show(call: Call, kind: str, since: str = "", **query: Any) -> None:
     from reconciler.cli.columns import KEYS, columns
     from reconciler.cli.times import instant_option, now
 
+    if kind == "jobs" and call.output in ("table", "wide", "name"):
+        query["brief"] = "1"
+
     def render() -> str:
         at = now()
         items = read(call, kind, since=instant_option(since, at), **query)["items"]
@@ -54,7 +57,7 @@ def show(call: Call, kind: str, since: str = "", **query: Any) -> None:
 
 
 def _nothing(call: Call, kind: str, query: dict[str, Any]) -> str:
-    filtered = call.domain or call.labels or any(query.values())
+    filtered = call.domain or call.labels or any(value for key, value in query.items() if key != "brief")
     if filtered:
         return f"no {kind} match"
     if kind == "jobs":
