@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +223,7 @@ class Installation:
 
     def _locks(self, starts: dict[Any, float], ends: dict[Any, tuple[int, float]]) -> None:
         held = sorted((at, *key) for key, at in starts.items() if key[0] in ("left", "right"))
-        for first, second in zip(held, held[1:], strict=False):
+        for first, second in pairwise(held):
             end = ends.get(first[1:])
             assert end is None or end[1] <= second[0], f"{first} and {second} held a lock at once"
 
@@ -249,9 +250,8 @@ class Installation:
                 if fact.reason in ("ExitUnknown", "MachineRestarted"):
                     unknown += 1
                 elif fact.exit_code is not None:
-                    assert key in ends and ends[key][0] == fact.exit_code, (
-                        f"{key}: {fact}, ledger {ends.get(key)}"
-                    )
+                    said = ends[key][0] if key in ends else None
+                    assert said == fact.exit_code, f"{key}: {fact}, and its ledger {said}"
                 if key in ends and fact.exit_code is None:
                     assert fact.reason in ("ExitUnknown", "Replaced", "TimedOut"), (
                         f"{key} ended by itself: {fact}"
