@@ -466,7 +466,10 @@ class Engine:
                 continue
             blocked, why = Reason.NONE, ""
             not_ready = self.board.not_ready(target)
-            if busy and alone:
+            if run.attempt == 0 and run.deadline is not None and now.wall >= run.deadline:
+                # Nobody has looked at it since; its wake is due.
+                blocked = Reason.DEADLINE_EXCEEDED
+            elif busy and alone:
                 blocked, why = Reason.STILL_RUNNING, busy
             elif retry_wait_seconds(run, now) > 0 and run.not_before is not None:
                 blocked, why = Reason.RETRY_DELAY, f"until {run.not_before.isoformat(timespec='seconds')}"
