@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import socket
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from reconciler.cli.client import SOCKET
+from reconciler.cli.client import EXITS, connected
 from reconciler.cli.exits import Exit, Failure
 from reconciler.cli.frame import Call
 from reconciler.cli.reading import repository_of, state_of
 
 if TYPE_CHECKING:
     from reconciler.daemon.options import Options
-
-_EXITS: Final = {
-    400: Exit.USAGE,
-    403: Exit.FORBIDDEN,
-    404: Exit.NOT_FOUND,
-    409: Exit.STALE,
-    423: Exit.BLOCKED,
-    503: Exit.NO_DAEMON,
-}
 
 
 def perform(
@@ -39,7 +28,7 @@ def perform(
     try:
         return do(state_of(call), command, payload, directory=repository_of(call), options=options)
     except CommandError as error:
-        raise Failure(_EXITS.get(error.status, Exit.FAILED), str(error), error.hint) from None
+        raise Failure(EXITS.get(error.status, Exit.FAILED), str(error), error.hint) from None
     except HostMismatch as error:
         raise Failure(Exit.BLOCKED, str(error)) from None
     except (StateUnusable, StoreError) as error:
@@ -48,9 +37,8 @@ def perform(
 
 def daemon_answers(state: str) -> bool:
     """Whether a daemon listens for this state."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
-        try:
-            link.connect(os.path.join(state, SOCKET))
-        except OSError:
-            return False
-    return True
+    try:
+        with connected(state, 5.0):
+            return True
+    except OSError:
+        return False

@@ -11,7 +11,7 @@ from typing import Any
 from reconciler.cli.exits import Exit, Failure
 
 SOCKET = "control.sock"
-_EXITS = {
+EXITS = {
     400: Exit.USAGE,
     401: Exit.FORBIDDEN,
     403: Exit.FORBIDDEN,
@@ -28,36 +28,55 @@ def ask(state: str, path: str, query: Mapping[str, str], timeout_seconds: float 
 
     words = urlencode({key: value for key, value in query.items() if value})
     head = f"GET {path}?{words} HTTP/1.1\r\nHost: reconcile\r\nConnection: close\r\n\r\n"
-    status, body = _exchange(os.path.join(state, SOCKET), head.encode("ascii"), timeout_seconds)
+    status, body = _exchange(state, head.encode("ascii"), timeout_seconds)
     try:
         answer: dict[str, Any] = json.loads(body)
     except ValueError:
         raise Failure(Exit.INTERNAL, f"the daemon answered {status} without JSON") from None
     if status != 200:
         message = str(answer.get("error") or f"the daemon answered {status}")
-        raise Failure(_EXITS.get(status, Exit.FAILED), message, str(answer.get("hint") or ""))
+        raise Failure(EXITS.get(status, Exit.FAILED), message, str(answer.get("hint") or ""))
     return answer
 
 
-def _exchange(path: str, request: bytes, timeout_seconds: float) -> tuple[int, bytes]:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
-        link.settimeout(timeout_seconds)
-        try:
-            link.connect(path)
+def connected(state: str, timeout_seconds: float) -> socket.socket:
+    """Connect to the daemon of a state. Raise OSError."""
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    link.settimeout(timeout_seconds)
+    path = os.path.join(state, SOCKET)
+    folder = -1
+    try:
+        if len(os.fsencode(path)) >= 100:
+            # An address holds 108 bytes; a long path is told by the open folder.
+            folder = os.open(state, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            path = f"/proc/self/fd/{folder}/{SOCKET}"
+        link.connect(path)
+    except BaseException:
+        link.close()
+        raise
+    finally:
+        if folder >= 0:
+            os.close(folder)
+    return link
+
+
+def _exchange(state: str, request: bytes, timeout_seconds: float) -> tuple[int, bytes]:
+    path = os.path.join(state, SOCKET)
+    parts = []
+    try:
+        with connected(state, timeout_seconds) as link:
             link.sendall(request)
-            parts = []
             while part := link.recv(1 << 16):
                 parts.append(part)
-        except PermissionError:
-            raise Failure(
-                Exit.FORBIDDEN, f"{path} may not be used by you", "ask for an Administrator with `unix:<you>`"
-            ) from None
-        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
-            raise Failure(
-                Exit.NO_DAEMON, f"no daemon answers on {path}", "start one with `reconcile serve`"
-            ) from None
-        except TimeoutError:
-            raise Failure(Exit.TIMEOUT, f"the daemon did not answer within {timeout_seconds:g} s") from None
+    except PermissionError:
+        hint = "ask for an Administrator with `unix:<you>`"
+        raise Failure(Exit.FORBIDDEN, f"{path} may not be used by you", hint) from None
+    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+        raise Failure(
+            Exit.NO_DAEMON, f"no daemon answers on {path}", "start one with `reconcile serve`"
+        ) from None
+    except TimeoutError:
+        raise Failure(Exit.TIMEOUT, f"the daemon did not answer within {timeout_seconds:g} s") from None
     head, _, body = b"".join(parts).partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
     words = lines[0].split()

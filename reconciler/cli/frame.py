@@ -283,7 +283,5 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get("RECONCILE_DEBUG"):
             raise
-        say(
-            f"internal error: {type(error).__name__}: {error}\n  RECONCILE_DEBUG=1 shows where; please report it"
-        )
+        say(f"internal error: {type(error).__name__}: {error}\n  RECONCILE_DEBUG=1 shows where")
         return Exit.INTERNAL

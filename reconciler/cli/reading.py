@@ -32,7 +32,10 @@ def repository_of(call: Call) -> str:
         raise Failure(
             Exit.NOT_FOUND, f"there is no {SOURCE} in {here}", f"`reconcile init {call.directory}` makes one"
         )
-    here = os.getcwd()
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:
+        raise Failure(Exit.NOT_FOUND, "the current folder was removed", "change to another one") from None
     while not os.path.isdir(os.path.join(here, SOURCE)):
         above = os.path.dirname(here)
         if above == here:

@@ -24,7 +24,9 @@ from reconciler.views.rows import iso, run_folder, target_text
 ROTATE_BYTES: Final = 16 << 20
 KEPT: Final = 3
 """`events.jsonl.1` is the newest of the older ones."""
-BATCH: Final = 200
+BATCH: Final = 50
+SHOWN: Final = ("Started", "Delayed", "Finished")
+"""The facts after which `run.yaml` says something new; a short run's all fall into one batch."""
 SPACING_SECONDS: Final = 0.1
 
 
@@ -62,7 +64,9 @@ class History:
                 "SELECT seq, at, job, domain, kind, run, body FROM facts WHERE seq > ? ORDER BY seq LIMIT ?",
                 (self._seq, BATCH),
             ).fetchall()
-            for job, domain, run in dict.fromkeys((row[2], row[3], row[5]) for row in rows if row[5]):
+            for job, domain, run in dict.fromkeys(
+                (row[2], row[3], row[5]) for row in rows if row[4] in SHOWN
+            ):
                 self._write_run(job, domain, run)
             if rows:
                 self._append("".join(_line(row) for row in rows))

@@ -29,6 +29,8 @@ from reconciler.outputs import files, target_metrics
 from reconciler.ports.output import Setting
 
 TEXTFILE_SECONDS: Final = 15.0
+IDLE_SECONDS: Final = 60.0
+"""Between two textfiles when nothing happened but time."""
 _LONG: Final = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400, 86400)
 _SHORT: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600)
 _KINDS: Final = ("Administrator", "Calendar", "Domain", "Installation", "Job", "Planning", "RunRequest")
@@ -51,6 +53,7 @@ class Metrics:
         self._lock = threading.Lock()
         self._block: bytes = b""
         self._stale = True
+        self._happened = True
         self._finished: list[tuple[TargetId, Finished]] = []
         self._started: list[tuple[TargetId, Started]] = []
         self._write_at = 0.0
@@ -97,10 +100,10 @@ class Metrics:
         self._watch_errors.labels(reason).inc()
 
     def changed(self, targets: set[TargetId]) -> None:
-        self._stale = True
+        self._stale = self._happened = True
 
     def recorded(self, facts: Sequence[tuple[TargetId, Fact]]) -> None:
-        self._stale = True
+        self._stale = self._happened = True
         for target, fact in facts:
             match fact:
                 case Ended():
@@ -124,10 +127,12 @@ class Metrics:
     def flush(self, now: float, seconds: float) -> float | None:
         self._tick.set(now)
         self._count_runs()
-        if now < self._write_at:
-            return self._write_at - now
+        due = self._write_at + (0.0 if self._happened else IDLE_SECONDS - TEXTFILE_SECONDS)
+        if now < due:
+            return due - now
         if self._writer is None or not self._writer.is_alive():
             # Thousands of targets take a while: not in the thread that decides.
+            self._happened = False
             self._write_at = now + TEXTFILE_SECONDS
             self._writer = threading.Thread(target=self._write, name="metrics.prom", daemon=True)
             self._writer.start()

@@ -23,6 +23,7 @@ from reconciler.views.rows import iso
 
 MANY: Final = 10_000
 SUMMARY: Final = "_summary.yaml"
+COUNT_SECONDS: Final = 5.0
 SPACING_SECONDS: Final = 0.1
 SWEEP_SECONDS: Final = 2.0
 """After a start, before what changed unseen (while we were down) is looked for."""
@@ -49,6 +50,8 @@ class StatusFiles:
         self._swept = False
         self._source = ""
         self._revisions: dict[str, str] = {}
+        self._many = False
+        self._counted_at = 0.0
 
     def changed(self, targets: set[TargetId]) -> None:
         self._pending.update(dict.fromkeys(targets))
@@ -72,7 +75,7 @@ class StatusFiles:
                     )
                 )
         if self._pending:
-            many = self._database.execute("SELECT count(*) FROM targets WHERE gone = 0").fetchone()[0] > MANY
+            many = self._are_many(now)
             while self._pending and monotonic() < end:
                 target = next(iter(self._pending))
                 self._write(target, now, many)
@@ -84,6 +87,13 @@ class StatusFiles:
         if self._pending or self._domains:
             return SPACING_SECONDS
         return None if self._swept or self._sweep_at is None else max(0.0, self._sweep_at - now)
+
+    def _are_many(self, now: float) -> bool:
+        if abs(now - self._counted_at) > COUNT_SECONDS:
+            self._counted_at = now
+            count = self._database.execute("SELECT count(*) FROM targets WHERE gone = 0").fetchone()[0]
+            self._many = count > MANY
+        return self._many
 
     def _write(self, target: TargetId, now: float, many: bool) -> None:
         row = self._database.execute(
@@ -176,7 +186,7 @@ def source_conditions(
     stopped = held or refused
     found = [
         ("Applied", not stopped and not rejected, stopped.get("reason") or ("FilesRejected" if rejected else "Applied"),
-         stopped.get("message") or (f"{len(rejected)} files are kept at their last good version" if rejected else "")),
+         stopped.get("message") or (f"files kept at their last good version: {len(rejected)}" if rejected else "")),
         ("SourceHeld", bool(held), held.get("reason") or "Readable", held.get("message") or ""),
         ("PruneBlocked", bool(prune), "ApprovalNeeded" if prune else "NothingHeld", str(prune.get("reason") or "")),
     ]  # fmt: skip

@@ -172,3 +172,14 @@ def test_a_page_of_ten_thousand_targets_is_quick_and_free_when_nothing_changed(
     metrics.page()
     assert first < 1.0
     assert time.process_time() - begin < first / 5
+
+
+def test_the_textfile_is_written_soon_after_something_happened_and_seldom_otherwise(
+    tmp_path: Path, connection: sqlite3.Connection
+) -> None:
+    metrics = metrics_of(tmp_path, connection)
+    assert metrics.flush(NOON, 1.0) == 15.0
+    assert metrics.flush(NOON + 20, 1.0) == 40.0
+    metrics.changed({IMPORT})
+    assert metrics.flush(NOON + 20, 1.0) == 15.0
+    metrics.close()

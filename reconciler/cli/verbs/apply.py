@@ -55,7 +55,7 @@ def outcome(call: Call) -> int:
             return Exit.BLOCKED
     rejected = status["rejectedFiles"]
     if rejected:
-        say(f"{len(rejected)} files stay at their last good version; `reconcile validate` shows why:")
+        say("these files stay at their last good version; `reconcile validate` shows why:")
         for file in rejected[:10]:
             say(f"  {file['path']}")
         return Exit.KEPT_LAST_GOOD
