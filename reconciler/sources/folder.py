@@ -39,7 +39,9 @@ FRESH_SECONDS: Final = 2.0
 SETTLE_SECONDS: Final = 1.0
 """A removal is believed when it has stood for so long: an editor, rsync or `rm -rf` may be half way."""
 
-_RETRY: Final = {HeldReason.GIT_BUSY: 0.1, HeldReason.CHANGING: 0.1, HeldReason.SETTLING: 0.2}
+TICK_SECONDS: Final = 0.02
+
+_RETRY: Final = {HeldReason.GIT_BUSY: 0.1, HeldReason.CHANGING: 0.1, HeldReason.SETTLING: 0.05}
 
 
 class FolderSource:
@@ -60,6 +62,9 @@ class FolderSource:
             outcome = self._attempt(known, now, contents)
             if not (isinstance(outcome, Held) and outcome.reason is HeldReason.CHANGING):
                 break
+        if isinstance(outcome, Held) and outcome.reason is not HeldReason.SETTLING:
+            # What was missing may have been there meanwhile, where this look could not see it.
+            self._missing_since.clear()
         return outcome
 
     def approve(self, digest: str) -> None:
@@ -151,9 +156,11 @@ class FolderSource:
         missing = [path for path in known if path not in look.files and not covering(path, problems)]
         self._missing_since = {path: self._missing_since.get(path, now) for path in missing}
         finished = tree.finished_ns() if tree else 0
+        # Within one tick of the kernel's clock something else may have removed files right after git.
+        by_git = finished if finished <= (now - TICK_SECONDS) * 1e9 else 0
         for path in missing:
             removed_ns = _folder_changed_ns(path, look)
-            quiet = removed_ns <= finished or 0 <= removed_ns <= (now - SETTLE_SECONDS) * 1e9
+            quiet = removed_ns <= by_git or 0 <= removed_ns <= (now - SETTLE_SECONDS) * 1e9
             if not quiet and abs(now - self._missing_since[path]) < SETTLE_SECONDS:
                 return held(HeldReason.SETTLING, f"{path} is missing since a moment ago")
         return None

@@ -93,8 +93,11 @@ class Place:
 
     def take(self) -> Accepted:
         """Take the source as it is now, and keep what is accepted as the store would."""
+        return self.take_snapshot(self.snapshot())
+
+    def take_snapshot(self, snapshot: Snapshot) -> Accepted:
         loader = loader_of(self.cache, transactional=self.transactional, clock=lambda: NOW)
-        accepted = accept(self.stored, self.snapshot(), loader)
+        accepted = accept(self.stored, snapshot, loader)
         self.stored = kept(self.stored, accepted.stored)
         self.accepted = accepted
         return accepted

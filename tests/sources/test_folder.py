@@ -221,6 +221,21 @@ def test_a_file_missing_since_a_moment_ago_is_waited_for(place: Place) -> None:
     assert targets(place.take()) == ["a"]
 
 
+def test_what_was_missing_before_a_look_that_saw_nothing_counts_anew(place: Place) -> None:
+    place.write("b.yaml", job("b"))
+    place.take()
+    place.move("b.yaml", "b.yaml~")
+    place.now = time.time()
+    assert held(place) is HeldReason.SETTLING
+    place.root.rename(place.root.with_name("away"))
+    assert held(place) is HeldReason.MISSING
+    place.root.with_name("away").rename(place.root)
+    (place.root / "jobs.d" / "4913").touch()
+    place.now = time.time() + 0.9
+    (place.root / "jobs.d" / "4913").unlink()
+    assert held(place) is HeldReason.SETTLING
+
+
 def test_an_editor_that_saves_by_renaming_loses_nothing(place: Place) -> None:
     place.take()
     file = place.root / "jobs.d" / "a.yaml"
@@ -337,7 +352,7 @@ def test_a_removal_by_git_is_believed_at_once(repository: Place) -> None:
     repository.commit()
     repository.take()
     repository.git("rm", "-q", "jobs.d/b.yaml")
-    repository.now = time.time()
+    repository.now = time.time() + 0.1
     assert targets(repository.take()) == ["a"]
 
 
