@@ -2,7 +2,7 @@
 explain CODE`.
 
 Codes are stable: one is never used again for something else. E1xx are errors within a document, E2xx
-between documents.
+between documents, E3xx of the source, E4xx in tests of schedules.
 """
 
 from __future__ import annotations
@@ -397,4 +397,34 @@ class E305:
     """Nothing is applied, since something else is rejected.
 
     With `--transactional` a state of the source is applied as a whole or not at all.
+    """
+
+
+@_documented
+class E401:
+    """Neither a test nor a document of jobs.d.
+
+    A file of tests (`reconcile test`) is a stream of YAML documents. One with `test: its name` is a test,
+    one with a `kind` is a document as in `jobs.d`: before the first test for all tests of the file, behind
+    a test for that one. Without such documents, tests use the repository's `jobs.d`.
+    """
+
+
+@_documented
+class E402:
+    """A sentence of a test that cannot be used.
+
+    A sentence says when and what: `at 2026-10-25T00:30Z expect backup run`, `on 2026-12-25 expect nothing`,
+    `from T to T expect poll 96 runs`. Times without offset are in the test's `timeZone`, times without date
+    on the day named last; `;` separates two sentences.
+
+    Expected can be `run` (then also by what: `schedule`, `catch-up`, `automatic`, `request`), `nothing` (no
+    run starts and no slot is settled), `skipped` and `missed` (at the time of the slot, then also why:
+    `Paused`, `Calendar`, `StillRunning`, `ReconcilerDown`, ...), how a run ends (`success`, `warning`,
+    `failure`, `interrupted`, `cancelled`), and what is so at a time: `running`, `queued`, `overdue`. A number
+    before the word means exactly so many. Without a name all targets are meant; `job@*` is each of the job.
+
+    Happen can `down`, `asleep`, `off` and `pause TARGET REASON` (all `from T to T`: no reconciler; the
+    machine sleeps, or is switched off; a local pause), and `resume`, `run` (now), `cancel` and `change` (of
+    watched files) of a target, and `remove Job/NAME` (all `at T`).
     """
