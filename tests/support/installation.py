@@ -32,9 +32,9 @@ def until(condition: Callable[[], T], what: str = "", seconds: float = PATIENCE_
         time.sleep(0.02)
 
 
-def job(name: str, command: str, **spec: Any) -> str:
-    """One Job document, its spec as JSON, which is YAML."""
-    body = {"command": ["/bin/sh", "-c", command], "planning": {"mode": "disabled"}, **spec}
+def job(name: str, script: str, **spec: Any) -> str:
+    """One Job document that runs a line of shell, its spec as JSON, which is YAML."""
+    body = {"command": ["/bin/sh", "-c", script], "planning": {"mode": "disabled"}, **spec}
     document = {"apiVersion": "reconciler/v1", "kind": "Job", "metadata": {"name": name}, "spec": body}
     return json.dumps(document, indent=1) + "\n"
 
