@@ -1,0 +1,428 @@
+"""Letters: what the facts of a transaction mean for recipients, and which letters leave now.
+
+`hook` works in the transaction that records the facts, so that no reportable outcome is ever lost; `leave` and
+`settle` are transactions of their own, in the same thread. Sending itself happens elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from reconciler.core import facts as f
+from reconciler.core.facts import Fact, Seen, from_epoch
+from reconciler.core.model import Desired, Instant, Plan, TargetId
+from reconciler.core.report import (
+    FOLLOW_UP_SECONDS,
+    GIVE_UP_SECONDS,
+    MAIL,
+    WEBHOOK,
+    Envelope,
+    Fanout,
+    Occasion,
+    Route,
+    Standing,
+    envelope,
+    fanout_of,
+    message_id,
+    next_digest,
+    occasions,
+    retry_seconds,
+    routes,
+    tell,
+)
+from reconciler.ports.letters import COLLECTING, GIVEN_UP, PENDING, SENT, Letter, Letters, Mention
+from reconciler.ports.notifier import Outcome, Parcel, Receipt
+from reconciler.ports.store import Store
+
+BATCH: Final = 50
+CLOSED_AT_ONCE: Final = 100
+MOST_ITEMS: Final = 200
+"""Of a group's letter; the rest is counted."""
+MOST_TAILS: Final = 10
+SHOWN_BYTES: Final = 32 << 10
+"""Of a log's end, where no attachment is asked for."""
+ATTACHED_BYTES: Final = 256 << 10
+KEEP_SECONDS: Final = 30 * 86400.0
+"""How long it is known which letters were sent."""
+
+_REPORTABLE: Final = (f.Finished, f.Settled, f.OverdueBegan, f.OverdueEnded)
+_WITH_LOG: Final = ("failure", "interrupted", "warning", "success", "recovered", "cancelled")
+
+Tail = Callable[[TargetId, str, int, int], bytes]
+"""(target, run, attempt, bytes at most) -> the end of its log."""
+
+
+@dataclass(slots=True)
+class Trouble:
+    """A medium through which nothing leaves at the moment."""
+
+    since: datetime
+    message: str
+    tries: int
+    next_try: datetime
+
+
+class Postmaster:
+    """Decides about letters with the pure rules, and keeps them in the state."""
+
+    def __init__(
+        self, store: Store, letters: Letters, tail: Tail, state: Callable[[TargetId], Seen], uid: str
+    ) -> None:
+        self.desired = Desired()
+        """What is in force; the owner keeps it up to date."""
+        self.troubles: dict[str, Trouble] = {}
+        self._store, self._letters, self._tail, self._state, self._uid = store, letters, tail, state, uid
+        self._on_the_way: dict[int, Letter] = {}
+        self._indexed: Desired | None = None
+        self._subscribed: Desired | None = None
+        self._digests: dict[tuple[str, str], tuple[frozenset[TargetId], bool]] = {}
+        """(recipient, digest): its targets, and whether it is sent with nothing to say too."""
+        self._siblings: dict[str, int] = {}
+
+    # In the transaction that records facts.
+
+    def hook(self, facts: Sequence[tuple[TargetId, Fact]], now: Instant) -> None:
+        """Put what somebody wants to hear of into letters."""
+        by_target: dict[TargetId, list[Fact]] = {}
+        for target, fact in facts:
+            if isinstance(fact, _REPORTABLE):
+                by_target.setdefault(target, []).append(fact)
+        waits = bool(by_target) and self._letters.waits_for_group()
+        for target, found in by_target.items():
+            plan = self.desired.targets.get(target)
+            wanted = routes(plan.report) if plan is not None else ()
+            if plan is not None and wanted:
+                for occasion in occasions(found, self._state(target)):
+                    self._occurred(target, plan, occasion, wanted, now)
+            if waits:
+                for fact in found:
+                    if isinstance(fact, f.Finished):
+                        self._one_less(target, fact.run, now)
+
+    def _occurred(
+        self, target: TargetId, plan: Plan, occasion: Occasion, wanted: Sequence[Route], now: Instant
+    ) -> None:
+        item: dict[str, Any] | None = None
+        for route in wanted:
+            name = f"{route.medium}:{route.recipient}"
+            before = self._letters.standing(target, name)
+            standing = Standing.from_json(before)
+            kind = tell(route, occasion, standing, now.wall)
+            if standing.to_json() != before:
+                self._letters.put_standing(target, name, standing.to_json())
+            if not kind:
+                continue
+            item = item if item is not None else self._item(target, occasion)
+            fanout = self._fanout(target, plan, item, now)
+            goes = envelope(route, occasion, kind, target, fanout, now.wall, self.desired.default_zone)
+            letter = self._letter(route, goes, now)
+            body = {**item, "level": route.level, "attachLog": route.attach_log, "because": route.origin}
+            mention = Mention(target, occasion.run, kind, occasion.count, body)
+            self._letters.mention(letter, mention, together=bool(route.digest))
+            if occasion.run and not route.digest and kind in _WITH_LOG:
+                self._keep_tail(target, item, route)
+
+    def _item(self, target: TargetId, occasion: Occasion) -> dict[str, Any]:
+        item = self._letters.run(target, occasion.run)
+        item |= {
+            "at": occasion.at.timestamp(),
+            "state": occasion.state,
+            "reason": occasion.reason,
+            "message": occasion.message,
+            "failures": occasion.failures,
+        }
+        if occasion.first is not None and occasion.last is not None:
+            item |= {
+                "first": occasion.first.timestamp(),
+                "last": occasion.last.timestamp(),
+                "count": occasion.count,
+            }
+        if item.get("started"):
+            item["usual"] = self._letters.usual_seconds(target)
+        return item
+
+    def _fanout(self, target: TargetId, plan: Plan, item: dict[str, Any], now: Instant) -> Fanout | None:
+        group = str(item.get("group") or "")
+        if not group:
+            return None
+        members = sum(self._letters.members(group).values())
+        if not fanout_of(target, group, members, self._count_siblings(target.job)):
+            return None
+        slot = item.get("slot")
+        if slot is None or plan.schedule is None or not target.domain:
+            return Fanout(group)
+        most = max(plan.schedule.jitter_seconds(str(other)) for other in self._targets_of(target.job))
+        return Fanout(group, from_epoch(slot) + timedelta(seconds=most))
+
+    def _count_siblings(self, job: str) -> int:
+        self._index()
+        return self._siblings.get(job, 0)
+
+    def _targets_of(self, job: str) -> list[TargetId]:
+        return [target for target in self.desired.targets if target.job == job]
+
+    def _letter(self, route: Route, goes: Envelope, now: Instant) -> int:
+        """The letter that this goes into, begun if need be."""
+        known = self._letters.collecting(route.medium, route.recipient, goes.key)
+        if known is not None:
+            return known.id
+        at, ordinal, latest = now.wall.timestamp(), 0, goes.latest
+        if goes.group:
+            ordinal = self._letters.count_of(route.medium, route.recipient, goes.key)
+            if ordinal:
+                latest = at + FOLLOW_UP_SECONDS
+        elif not goes.key.startswith("run "):
+            ordinal = int(at)
+        return self._begin(
+            route.medium, route.recipient, goes.key, (goes.due, latest), goes.group, ordinal, at
+        )
+
+    def _begin(
+        self,
+        medium: str,
+        recipient: str,
+        key: str,
+        times: tuple[float, float],
+        group: str,
+        ordinal: int,
+        at: float,
+    ) -> int:
+        name = message_id(self._uid, f"{medium}:{recipient}", key, ordinal)
+        letter = Letter(
+            0,
+            COLLECTING,
+            medium,
+            recipient,
+            key,
+            group,
+            *times,
+            at,
+            name,
+            0,
+            {"since": at, "followUp": ordinal > 0},
+        )
+        return self._letters.begin(letter)
+
+    def _keep_tail(self, target: TargetId, item: dict[str, Any], route: Route) -> None:
+        if self._letters.has_tail(target, item["run"]) or not item.get("lines"):
+            return
+        most = ATTACHED_BYTES if route.attach_log else SHOWN_BYTES
+        tail = self._tail(target, item["run"], int(item.get("attempts") or 0), most)
+        if tail:
+            self._letters.put_tail(target, item["run"], tail)
+
+    def _one_less(self, target: TargetId, run: str, now: Instant) -> None:
+        group = self._letters.run(target, run).get("group")
+        if group and not self._letters.open_runs(group):
+            self._letters.wake_group(group, now.wall.timestamp())
+
+    # Leaving.
+
+    def leave(self, now: Instant) -> list[Parcel]:
+        """Close the letters whose time has come, and give those to be sent now; `settle` is owed for each."""
+        at = now.wall.timestamp()
+        self._subscribe(now)
+        if self._letters.ready(at, 1):
+            with self._store.transaction():
+                for letter in self._letters.ready(at, CLOSED_AT_ONCE):
+                    self._close(letter, now)
+        leaving: list[Letter] = []
+        for medium in (MAIL, WEBHOOK):
+            if self._may_leave(medium, now):
+                leaving += self._letters.pending(at, medium, BATCH, self._on_the_way)
+        self._on_the_way.update({letter.id: letter for letter in leaving})
+        return [self._parcel(letter) for letter in leaving]
+
+    def _may_leave(self, medium: str, now: Instant) -> bool:
+        """One batch at a time, and none while nothing gets through."""
+        trouble = self.troubles.get(medium)
+        busy = any(letter.medium == medium for letter in self._on_the_way.values())
+        return not busy and (trouble is None or trouble.next_try <= now.wall)
+
+    def hurry(self, now: Instant) -> None:
+        """Let nothing wait for company any more: close all letters but the digests."""
+        at = now.wall.timestamp()
+        with self._store.transaction():
+            for letter in self._letters.ready(float("inf"), 1_000_000):
+                if not letter.key.startswith("digest "):
+                    self._letters.close(letter.id, at, self._closed(letter))
+
+    def wait_seconds(self, now: Instant) -> float | None:
+        """Until when `leave` has nothing to do, unless something is settled."""
+        at = now.wall.timestamp()
+        dues = [self._letters.next_collecting()]
+        for medium in (MAIL, WEBHOOK):
+            trouble = self.troubles.get(medium)
+            if trouble is not None and trouble.next_try > now.wall:
+                dues.append(trouble.next_try.timestamp())
+            else:
+                # What is due already is on the way, or leaves when the batch before it is settled.
+                dues.append(self._letters.next_pending(medium, at))
+        waits = [max(0.0, due - at) for due in dues if due is not None]
+        return min(waits) if waits else None
+
+    @property
+    def on_the_way(self) -> int:
+        """How many letters are being sent at the moment."""
+        return len(self._on_the_way)
+
+    def _close(self, letter: Letter, now: Instant) -> None:
+        at = now.wall.timestamp()
+        if letter.key.startswith("digest "):
+            self._close_digest(letter, now)
+        elif letter.group and letter.latest > at and self._letters.open_runs(letter.group):
+            self._letters.postpone(letter.id, letter.latest, letter.body)
+        else:
+            self._letters.close(letter.id, at, self._closed(letter))
+
+    def _closed(self, letter: Letter) -> dict[str, Any]:
+        members = self._letters.members(letter.group) if letter.group else {}
+        return {**letter.body, "members": members, "style": "group" if letter.group else "run"}
+
+    def _close_digest(self, letter: Letter, now: Instant) -> None:
+        at, spec = now.wall.timestamp(), letter.key.removeprefix("digest ")
+        targets, always = self._digests.get((letter.recipient, spec), (frozenset[TargetId](), False))
+        values = self._letters.digest(targets, float(letter.body["since"]))
+        says = values["failing"] or values["overdue"] or values["slower"] or self._letters.mentions(letter.id)
+        if says or (always and targets):
+            self._letters.close(
+                letter.id,
+                at,
+                {**letter.body, "style": "digest", "period": spec, "until": at, "digest": values},
+            )
+        else:
+            self._letters.drop(letter.id)
+        if targets:
+            self._begin_digest(letter.recipient, spec, now)
+
+    def _begin_digest(self, recipient: str, spec: str, now: Instant) -> None:
+        at = now.wall.timestamp()
+        due = next_digest(spec, self.desired.default_zone, now.wall).timestamp()
+        self._begin(MAIL, recipient, f"digest {spec}", (due, due), "", int(at), at)
+
+    def _subscribe(self, now: Instant) -> None:
+        """See to it that every digest has its letter, which leaves even if nothing new happens."""
+        self._index()
+        if self._subscribed is self.desired:
+            return
+        with self._store.transaction():
+            for recipient, spec in self._digests:
+                if self._letters.collecting(MAIL, recipient, f"digest {spec}") is None:
+                    self._begin_digest(recipient, spec, now)
+            self._letters.forget(now.wall.timestamp() - KEEP_SECONDS)
+        self._subscribed = self.desired
+
+    def _index(self) -> None:
+        """Find the subscriptions in what is in force."""
+        if self._indexed is self.desired:
+            return
+        self._indexed = self.desired
+        found: dict[tuple[str, str], tuple[set[TargetId], bool]] = {}
+        self._siblings = {}
+        for target, plan in self.desired.targets.items():
+            self._siblings[target.job] = self._siblings.get(target.job, 0) + 1
+            for route in routes(plan.report):
+                if route.digest:
+                    key = route.recipient, route.digest
+                    targets, always = found.get(key, (set(), False))
+                    targets.add(target)
+                    found[key] = targets, always or "always" in route.when
+        self._digests = {key: (frozenset(targets), always) for key, (targets, always) in found.items()}
+
+    def _parcel(self, letter: Letter) -> Parcel:
+        mentions = self._letters.mentions(letter.id)
+        items = []
+        for number, mention in enumerate(mentions[:MOST_ITEMS]):
+            item = {**mention.body, "kind": mention.kind, "count": mention.count}
+            if letter.body.get("style") != "digest" and number < MOST_TAILS and mention.run:
+                item["tail"] = self._letters.tail(mention.target, mention.run).decode("utf-8", "replace")
+                item["nextRun"] = self._letters.next_run(mention.target)
+            items.append(item)
+        body = {
+            **letter.body,
+            "items": items,
+            "itemCount": len(mentions),
+            "zone": self.desired.default_zone,
+        }
+        return Parcel(letter.id, letter.medium, letter.recipient, letter.message_id, letter.created, body)
+
+    # What became of them.
+
+    def settle(self, receipts: Collection[Receipt], now: Instant) -> list[str]:
+        """Note how sending went; return what an operator should know of, in sentences."""
+        at = now.wall.timestamp()
+        said: list[str] = []
+        before = dict(self.troubles)
+        with self._store.transaction():
+            record = json.loads(self._store.meta("delivery") or "{}")
+            counts = {SENT: 0, GIVEN_UP: 0, "failed": 0, **record.get("counts", {})}
+            for receipt in receipts:
+                letter = self._on_the_way.get(receipt.parcel)
+                if letter is not None:
+                    counts[self._settle(letter, receipt, now, said)] += 1
+            for medium, trouble in self.troubles.items():
+                given_up = self._letters.give_up(medium, at - GIVE_UP_SECONDS, at, trouble.message)
+                counts[GIVEN_UP] += given_up
+                if given_up:
+                    said.append(f"gave up {given_up} reports that could not be sent for 3 days: {trouble.message}")
+            problems = {medium: _told(trouble) for medium, trouble in self.troubles.items()}
+            self._store.set_meta("delivery", json.dumps({"counts": counts, "problems": problems}))
+        for receipt in receipts:
+            self._on_the_way.pop(receipt.parcel, None)
+        for medium in sorted(before.keys() | self.troubles.keys()):
+            if medium not in self.troubles:
+                said.append(f"reports leave again ({medium})")
+            elif before.get(medium) is not self.troubles[medium]:
+                trouble = self.troubles[medium]
+                said.append(f"cannot send reports: {trouble.message}; next try at {trouble.next_try:%H:%M:%S} UTC")
+        return said
+
+    def _settle(self, letter: Letter, receipt: Receipt, now: Instant, said: list[str]) -> str:
+        """Note how one letter fared; give what it counts as."""
+        at = now.wall.timestamp()
+        again = at - letter.created <= GIVE_UP_SECONDS
+        match receipt.outcome:
+            case Outcome.SENT:
+                self.troubles.pop(letter.medium, None)
+                self._letters.settle(letter.id, SENT, at, at, "")
+                return SENT
+            case Outcome.UNREACHABLE:
+                self._note_trouble(letter.medium, receipt.message, now)
+            case Outcome.REFUSED:
+                again = False
+            case Outcome.LATER:
+                pass
+        if not again:
+            said.append(f"gave up the report {letter.key!r} to {letter.recipient}: {receipt.message}")
+            self._letters.settle(letter.id, GIVEN_UP, at, at, receipt.message)
+            return GIVEN_UP
+        # What was not even tried, because nothing leaves at all, goes first when something does.
+        wait = 0.0 if receipt.outcome is Outcome.UNREACHABLE else retry_seconds(letter.tries + 1)
+        if wait:
+            said.append(
+                f"could not send the report {letter.key!r} to {letter.recipient}: {receipt.message}; "
+                f"next try at {now.wall + timedelta(seconds=wait):%H:%M:%S} UTC"
+            )
+        self._letters.settle(letter.id, PENDING, at, at + wait, receipt.message)
+        return "failed"
+
+    def _note_trouble(self, medium: str, message: str, now: Instant) -> None:
+        known = self.troubles.get(medium)
+        if known is not None and known.next_try > now.wall:
+            # The rest of the batch that met it.
+            return
+        tries = known.tries + 1 if known is not None else 1
+        next_try = now.wall + timedelta(seconds=retry_seconds(tries))
+        self.troubles[medium] = Trouble(known.since if known else now.wall, message, tries, next_try)
+
+
+def _told(trouble: Trouble) -> dict[str, str]:
+    return {
+        "since": trouble.since.isoformat(timespec="seconds"),
+        "message": trouble.message,
+        "nextTry": trouble.next_try.isoformat(timespec="seconds"),
+    }
