@@ -7,7 +7,7 @@ import pwd
 import shutil
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,11 +15,12 @@ from typing import Any
 from reconciler.clock import SystemClock, monotonic, sleep
 from reconciler.core.access import SYSTEM, Viewer, identified, may, viewer_of
 from reconciler.core.facts import Fact
-from reconciler.core.model import Desired, Revision, TargetId
+from reconciler.core.model import Desired, Instant, Revision, TargetId
 from reconciler.daemon.http import CommandError
 from reconciler.daemon.options import Options
 from reconciler.daemon.outputs import Outputs
 from reconciler.engine.engine import Engine, Parts
+from reconciler.engine.letters import Postmaster
 from reconciler.engine.orders import OrderBook, Places
 from reconciler.executors.local import LocalExecutor
 from reconciler.outputs.logindex import LogFollower
@@ -32,7 +33,9 @@ from reconciler.spec.loading import loader_of
 from reconciler.spec.proposal import Proposal, propose
 from reconciler.spec.resolve import ResolveCache
 from reconciler.spec.stored import Stored, StoredObject, file_rows, object_rows, stored_from_rows
+from reconciler.store.letters import LetterBox
 from reconciler.store.sqlite import SqliteStore
+from reconciler.views.report import tail_of
 
 PATIENCE = 20
 """Looks at a source that is just being changed, before it is said to be held."""
@@ -81,8 +84,8 @@ class Reconciler:
         self._changed: set[TargetId] = set()
         self.clock = SystemClock()
         self.store = SqliteStore(options.state / "state.db")
-        if self.store.meta("uid") is None:
-            self.store.set_meta("uid", uuid.uuid4().hex)
+        self.uid = self.store.meta("uid") or uuid.uuid4().hex
+        self.store.set_meta("uid", self.uid)
         self.source: Source = open_source(options)
         self.cache = ResolveCache()
         self.loader = loader_of(
@@ -104,7 +107,11 @@ class Reconciler:
                 changed=changed or self._changed.update,
                 recorded=recorded,
                 starts=starts,
+                hooks=[self._write_letters],
             )
+        )
+        self.post = Postmaster(
+            self.store, LetterBox(self.store.db), self._tail, self.engine.board.seen, self.uid
         )
         self.source_state = SourceState(json.loads(self.store.meta("source") or "{}"))
         self.engine.open(self._last_applied())
@@ -128,6 +135,15 @@ class Reconciler:
 
     def _discard(self, attempt: AttemptId) -> None:
         shutil.rmtree(self.options.state / "runs" / attempt.path, ignore_errors=True)
+
+    # Reports.
+
+    def _write_letters(self, facts: Sequence[tuple[TargetId, Fact]], now: Instant) -> None:
+        self.post.desired = self.engine.board.desired
+        self.post.hook(facts, now)
+
+    def _tail(self, target: TargetId, run: str, attempt: int, most_bytes: int) -> bytes:
+        return tail_of(f"{self.options.state}/runs/{target.folder}/{run}", attempt, most_bytes)
 
     # The source.
 

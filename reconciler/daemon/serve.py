@@ -19,6 +19,7 @@ from reconciler.daemon.commands import carry_out
 from reconciler.daemon.http import CommandError, Doors, serve_control, serve_tcp
 from reconciler.daemon.inbox import Inbox
 from reconciler.daemon.journal import Journal
+from reconciler.daemon.letters import Letters
 from reconciler.daemon.loading import Loading
 from reconciler.daemon.lock import StateHeld, StateLock, StateUnusable, prepare
 from reconciler.daemon.notify import notify
@@ -75,6 +76,7 @@ class Daemon:
         self.reconciler = Reconciler(options, starts=True, changed=self._changed, recorded=self._recorded)
         self.outputs = Outputs(options.state, self.reconciler.clock, options.metrics_max_targets)
         self.loading = Loading(self.reconciler, self.inbox, options.interval_seconds)
+        self.letters = Letters(self.reconciler, self.inbox, journal)
         self._selector = selectors.DefaultSelector()
         self._stopping = 0
         self._servers: list[Any] = []
@@ -118,6 +120,7 @@ class Daemon:
         """Stop answering and looking; what runs goes on."""
         notify("STOPPING=1")
         self._stopping = self._stopping or signal.SIGTERM
+        self.letters.close()
         self.loading.stop_soon()
         while not self.loading.join(0.02):
             self.inbox.run_all()
@@ -149,11 +152,10 @@ class Daemon:
             if self.loading.has_looked and not announced:
                 announced = True
                 self._announce()
-            if self.options.once and announced and self.reconciler.is_idle(wait):
+            until_letter = self.letters.step() if announced else None
+            if self.options.once and announced and self.reconciler.is_idle(wait) and self.letters.send_rest():
                 break
-            waits = [HEARTBEAT_SECONDS]
-            if wait is not None:
-                waits.append(wait)
+            waits = [HEARTBEAT_SECONDS, *(each for each in (wait, until_letter) if each is not None)]
             busy = bool(self._selector.select(0.0)) or wait == 0.0
             if not busy or monotonic() > flushed + FLUSH_AT_LEAST_SECONDS:
                 # What is written out comes behind what is to be decided, but it comes.

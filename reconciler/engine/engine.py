@@ -79,8 +79,8 @@ class Parts:
     """Told after each commit which facts it holds."""
     starts: bool = True
     """False for a process that applies and leaves: it decides and records, and starts nothing."""
-    hooks: list[Callable[[TargetId, f.Finished, Instant], None]] = field(default_factory=list)
-    """Called in the transaction that records the end of a run (letters)."""
+    hooks: list[Callable[[Sequence[tuple[TargetId, Fact]], Instant], None]] = field(default_factory=list)
+    """Told in each transaction, when its rows are written, which facts it holds (letters)."""
     decide: Decide = decide
     admit: Admit = admit
 
@@ -277,6 +277,8 @@ class Engine:
                 # A start that could not be prepared is an end too.
                 self._follow(now)
                 self.board.flush(now)
+                for hook in self.parts.hooks:
+                    hook(self.board.effects.facts, now)
                 self.store.set_meta("clock", str(now.wall.timestamp()))
         except BaseException:
             # Rolled back: the store alone says what is so.
@@ -291,14 +293,12 @@ class Engine:
         self._perform(self.board.finish(), orders, now)
 
     def _follow(self, now: Instant) -> None:
-        """What the ends of runs mean for other targets, and for those who want to hear of them."""
+        """What the ends of runs mean for other targets."""
         effects = self.board.effects
         self.board.look_at_rest(now)
         while effects.followed < len(effects.over):
             target, fact = effects.over[effects.followed]
             effects.followed += 1
-            for hook in self.parts.hooks:
-                hook(target, fact, now)
             if fact.state.is_good:
                 for other in self.upstream.tell(target, fact, now):
                     self.board.look(other, now)

@@ -8,12 +8,14 @@
 `objects`   the last good version of every document
 `files`     what each file of the source was when it was last read
 `marks`     how far each administrator has opened the logs of a target
-`letters`   outgoing mail and webhooks
+`letters`   outgoing mail and webhooks; `letter_items` what each says, `letter_tails` the ends of logs that they show
+`told`      what each recipient knows about a target: failing, overdue, told when
 `meta`      single values: `uid` of the installation; `clock`, wall time of the last commit; and as JSON
             `source` {mode, revision, dirty, signer, observedAt, appliedAt, rejectedFiles, warnings,
               held: {reason, message, approval}, refused: {reason, message}, prune: {digest, targets, reason},
               notices: [text], conditions: [{type, status, reason, message, lastTransitionTime}]}
             `daemon` {pid, startedAt, version, listen, host}
+            `delivery` {counts: {sent, given-up, failed}, problems: {mail: {since, message, nextTry}}}
 """
 
 from __future__ import annotations
@@ -134,17 +136,44 @@ CREATE TABLE marks (
 
 CREATE TABLE letters (
   id INTEGER PRIMARY KEY,
-  state TEXT NOT NULL,              -- pending, sent, given-up
-  due REAL NOT NULL,
-  kind TEXT NOT NULL, recipient TEXT NOT NULL,
-  group_id TEXT NOT NULL DEFAULT '',
+  state TEXT NOT NULL,              -- collecting, pending, sent, given-up
+  medium TEXT NOT NULL,             -- mail, webhook
+  recipient TEXT NOT NULL,          -- an address, or the name of a webhook's secret
+  key TEXT NOT NULL,                -- what it is about: run, group, slots, digest
+  run_group TEXT NOT NULL,          -- the group whose runs it waits for; '' none
+  due REAL NOT NULL,                -- collecting: when to look at it; pending: when to try
+  latest REAL NOT NULL,             -- collecting: leaves then, whatever still runs
+  created REAL NOT NULL,
   message_id TEXT NOT NULL,
   tries INTEGER NOT NULL DEFAULT 0,
   error TEXT NOT NULL DEFAULT '',
-  body TEXT NOT NULL,
-  created REAL NOT NULL, sent REAL
+  sent REAL,
+  body TEXT NOT NULL
 );
-CREATE INDEX letters_due ON letters (due) WHERE state = 'pending';
+CREATE INDEX letters_due ON letters (state, due) WHERE state IN ('collecting', 'pending');
+CREATE INDEX letters_key ON letters (key, recipient);
+CREATE INDEX letters_group ON letters (run_group) WHERE state = 'collecting' AND run_group != '';
+
+CREATE TABLE letter_items (
+  id INTEGER PRIMARY KEY,
+  letter INTEGER NOT NULL,
+  job TEXT NOT NULL, domain TEXT NOT NULL, run TEXT NOT NULL, kind TEXT NOT NULL,
+  count INTEGER NOT NULL,
+  body TEXT NOT NULL
+);
+CREATE INDEX letter_items_letter ON letter_items (letter, job, domain, kind);
+
+CREATE TABLE letter_tails (
+  job TEXT NOT NULL, domain TEXT NOT NULL, run TEXT NOT NULL,
+  tail BLOB NOT NULL,               -- of the log, secrets masked
+  PRIMARY KEY (job, domain, run)
+) WITHOUT ROWID;
+
+CREATE TABLE told (
+  job TEXT NOT NULL, domain TEXT NOT NULL, recipient TEXT NOT NULL,
+  body TEXT NOT NULL,
+  PRIMARY KEY (job, domain, recipient)
+) WITHOUT ROWID;
 """,
 )
 VERSION = len(MIGRATIONS)

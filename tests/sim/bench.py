@@ -50,7 +50,11 @@ class Bench:
                 orders,
                 lambda: 0.0,
                 lambda attempt: None,
-                hooks=[lambda target, fact, now: self.ended.append((target, fact))],
+                hooks=[
+                    lambda facts, now: self.ended.extend(
+                        (target, fact) for target, fact in facts if isinstance(fact, f.Finished)
+                    )
+                ],
             )
         )
         self.engine.open(desired)
