@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 
@@ -9,4 +10,6 @@ def main() -> int:
     """Run `reconcile` with the arguments of this process; return the exit code."""
     from reconciler.cli.frame import run
 
+    # A verb is over before looking for garbage pays; the daemon turns it on again.
+    gc.disable()
     return run(sys.argv[1:])
