@@ -16,7 +16,7 @@ SEES: Final = frozenset(
     ("get", "describe", "logs", "history", "events", "forecast", "status", "explain", "validate")
 )
 """Verbs that only read."""
-ACTS: Final = frozenset(("run", "cancel", "mark_read", "pause", "resume", "schedule"))
+ACTS: Final = frozenset(("run", "cancel", "mark_read", "pause", "resume", "schedule", "delete_runs"))
 """Verbs on one target or its runs."""
 INSTALLATION: Final = frozenset(
     (
@@ -26,7 +26,6 @@ INSTALLATION: Final = frozenset(
         "plan",
         "serve",
         "doctor",
-        "delete_runs",
         "pause_local",
         "import",
         "impersonate",

@@ -204,6 +204,20 @@ class ResumedLocally(Fact):
     by: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class HistoryRemoved(Fact):
+    """Runs were removed from the history, by retention or (`by`) by hand. Changes nothing that decisions count from."""
+
+    count: int
+    size_bytes: int = 0
+    rule: str = ""
+    """`runs`, `age`, `total`; `by hand` when somebody asked for it."""
+    first: str = ""
+    """The names of the oldest and the newest of them."""
+    last: str = ""
+    by: str = ""
+
+
 KINDS: dict[str, type[Fact]] = {
     kind.__name__: kind
     for kind in (
@@ -226,6 +240,7 @@ KINDS: dict[str, type[Fact]] = {
         OverdueEnded,
         PausedLocally,
         ResumedLocally,
+        HistoryRemoved,
     )
 }
 

@@ -53,6 +53,8 @@ def fold(seen: Seen, fact: Fact) -> None:  # noqa: C901 - one rule per fact, in 
         case f.ResumedLocally():
             seen.pause_until, seen.pause_reason, seen.pause_by = None, "", ""
             _count_anew(seen, fact.at)
+        case f.HistoryRemoved():
+            pass
         case _:
             raise AssertionError(f"no rule for {fact!r}")
 

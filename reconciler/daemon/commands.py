@@ -9,8 +9,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reconciler.core import facts as f
 from reconciler.core.access import SYSTEM, Viewer, may
 from reconciler.core.model import TargetId
+from reconciler.daemon.folders import put_aside, run_folder, size_of
 from reconciler.daemon.http import CommandError
 from reconciler.daemon.lock import StateHeld, StateLock, prepare
 from reconciler.daemon.options import Options
@@ -18,6 +20,8 @@ from reconciler.daemon.options import Options
 if TYPE_CHECKING:
     from reconciler.daemon.reconciler import Reconciler
 
+MOST_DELETED = 500
+"""Runs that one command removes at most."""
 COMMANDS: dict[str, Callable[[Reconciler, Mapping[str, Any], Viewer], dict[str, Any]]] = {}
 
 
@@ -63,6 +67,35 @@ def mark_read(reconciler: Reconciler, payload: Mapping[str, Any], who: Viewer) -
     target = _target(reconciler, payload, who, "mark_read")
     reconciler.store.mark_read(who.name, target)
     return {"target": str(target)}
+
+
+@_command
+def delete_runs(reconciler: Reconciler, payload: Mapping[str, Any], who: Viewer) -> dict[str, Any]:
+    """Remove `runs` of a target from the history, or those over `before` (epoch seconds), some hundred at a time."""
+    target = _target(reconciler, payload, who, "delete_runs")
+    names = [str(name) for name in payload.get("runs") or ()]
+    before = payload.get("before")
+    if bool(names) == (before is not None) or len(names) > MOST_DELETED:
+        raise CommandError(400, f"name up to {MOST_DELETED} runs, or give `before`")
+    store = reconciler.store
+    found = store.runs_to_remove(target, names, before, MOST_DELETED)
+    for name in names:
+        if name not in found:
+            raise CommandError(404, f"{target} has no run {name}")
+        if not found[name].over:
+            raise CommandError(409, f"{target}/{name} is not over", "`reconcile cancel` ends it")
+    if not found:
+        return {"target": str(target), "runs": []}
+    state = reconciler.options.state
+    size = sum(size_of(run_folder(state, target, name), each.attempts) for name, each in found.items())
+    chosen = list(found)
+    why = f.HistoryRemoved(
+        reconciler.clock.now().wall, len(chosen), size, "by hand", chosen[0], chosen[-1], who.name
+    )
+    put_aside(state, target, chosen)
+    reconciler.engine.remove_runs(target, chosen, why)
+    reconciler.put_aside()
+    return {"target": str(target), "runs": chosen, "bytes": size}
 
 
 @_command

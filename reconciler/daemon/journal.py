@@ -51,6 +51,10 @@ class Journal:
                     self.say(f"✔ {target} is not overdue any more")
                 case f.Probed(outcome="failed"):
                     self.say(f"✘ {target} probe failed: {fact.message}", 4)
+                case f.HistoryRemoved():
+                    by = f" by {fact.by}" if fact.by else f" (retention: {fact.rule})"
+                    runs = f"{fact.count} run{'s' if fact.count != 1 else ''}"
+                    self.say(f"- {target} {runs} removed from the history{by}, {fact.size_bytes} bytes")
                 case f.ClockSetBack():
                     self.say(f"! {target} the clock was set back; slots count from now", 4)
                 case f.Joined() if not fact.again:

@@ -15,7 +15,8 @@ from typing import Any
 from reconciler.clock import SystemClock, monotonic, sleep
 from reconciler.core.access import SYSTEM, Viewer, identified, may, viewer_of
 from reconciler.core.facts import Fact
-from reconciler.core.model import Desired, Instant, Revision, TargetId
+from reconciler.core.model import Administrator, Desired, Instant, Revision, TargetId
+from reconciler.daemon.folders import empty_trash
 from reconciler.daemon.http import CommandError
 from reconciler.daemon.options import Options
 from reconciler.daemon.outputs import Outputs
@@ -84,6 +85,8 @@ class Reconciler:
         self._changed: set[TargetId] = set()
         self.clock = SystemClock()
         self.store = SqliteStore(options.state / "state.db")
+        self.put_aside: Callable[[], None] = lambda: empty_trash(options.state)
+        """Called when directories of runs were put aside, to have them deleted."""
         self.uid = self.store.meta("uid") or uuid.uuid4().hex
         self.store.set_meta("uid", self.uid)
         self.source: Source = open_source(options)

@@ -26,6 +26,7 @@ from reconciler.daemon.notify import notify
 from reconciler.daemon.options import ServeOptions
 from reconciler.daemon.outputs import Outputs
 from reconciler.daemon.reconciler import HostMismatch, Reconciler
+from reconciler.daemon.tidying import Tidying
 from reconciler.store.sqlite import StoreError
 
 FLUSH_AT_LEAST_SECONDS = 0.5
@@ -33,6 +34,8 @@ FLUSH_AT_LEAST_SECONDS = 0.5
 HEARTBEAT_SECONDS = 5.0
 """The loop never sleeps longer, so that a step of the clock is noticed."""
 COMMAND_SECONDS = 60.0
+TIDY_UP_SECONDS = 10.0
+"""How long `serve --once` stays to remove what retention bounds."""
 
 EXIT_OK, EXIT_FAILED, EXIT_HELD, EXIT_BLOCKED = 0, 1, 4, 5
 _OUTCOMES = {
@@ -76,6 +79,8 @@ class Daemon:
         self.reconciler = Reconciler(options, starts=True, changed=self._changed, recorded=self._recorded)
         self.outputs = Outputs(options.state, self.reconciler.clock, options.metrics_max_targets)
         self.loading = Loading(self.reconciler, self.inbox, options.interval_seconds)
+        self.tidying = Tidying(self.reconciler, self.inbox.put)
+        self.reconciler.put_aside = self.tidying.wake
         self.letters = Letters(self.reconciler, self.inbox, journal)
         self._selector = selectors.DefaultSelector()
         self._stopping = 0
@@ -114,16 +119,27 @@ class Daemon:
             f"reconcile {__version__}: {self.options.directory / 'jobs.d'}, state {self.options.state}{where}"
         )
         self.loading.start()
-        return self._loop()
+        self.tidying.start()
+        code = self._loop()
+        if self.options.once:
+            self._tidy_up()
+        return code
+
+    def _tidy_up(self) -> None:
+        """Where no daemon stays, retention has only this moment."""
+        end = monotonic() + TIDY_UP_SECONDS
+        while not self._stopping and not self.tidying.has_swept.wait(0.01) and monotonic() < end:
+            self.inbox.run_all()
 
     def close(self) -> None:
         """Stop answering and looking; what runs goes on."""
         notify("STOPPING=1")
         self._stopping = self._stopping or signal.SIGTERM
         self.letters.close()
-        self.loading.stop_soon()
-        while not self.loading.join(0.02):
-            self.inbox.run_all()
+        for thread in (self.loading, self.tidying):
+            thread.stop_soon()
+            while not thread.join(0.02):
+                self.inbox.run_all()
         for server in self._servers:
             server.close()
         self.outputs.close()
@@ -228,6 +244,9 @@ class Daemon:
     def _recorded(self, facts: list[tuple[TargetId, Fact]]) -> None:
         self.journal.tell(facts)
         self.outputs.count(facts)
+        ended = [target for target, fact in facts if isinstance(fact, f.Finished | f.Settled)]
+        if ended:
+            self.tidying.touch(ended)
         if self.options.once:
             for target, fact in facts:
                 if isinstance(fact, f.Finished):

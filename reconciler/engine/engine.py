@@ -196,6 +196,20 @@ class Engine:
 
         self._transact(change, now)
 
+    def remove_runs(self, target: TargetId, names: Sequence[str], why: f.HistoryRemoved) -> int:
+        """Take runs that are over out of the history, and say so by `why`; what is decided stays as it is."""
+        now = self.parts.clock.now()
+        removed = 0
+
+        def change() -> None:
+            nonlocal removed
+            removed = self.store.remove_runs(target, names, now.wall.timestamp())
+            if removed:
+                self.board.record(target, why)
+
+        self._transact(change, now)
+        return removed
+
     def fingerprint(self, target: TargetId, digest: str) -> None:
         """Tell what a target's watched files look like now."""
         now = self.parts.clock.now()

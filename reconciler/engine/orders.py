@@ -109,7 +109,7 @@ class OrderBook:
             if frozen is not None:
                 return run.digest, frozen
         job, domain, installation = self._documents(target)
-        parts = {"user": (installation or {}).get("user"), "log": _log_bound(installation)}
+        parts = {"user": (installation or {}).get("user"), "log": _log_bound(job, installation)}
         definition = {"job": job, "domain": domain and {"environment": domain.get("environment")}, **parts}
         text = json.dumps(definition, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         digest = hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -142,7 +142,7 @@ class OrderBook:
             self._account(user),
             default,
             str(self._places.secrets),
-            definition.get("log") or _log_bound(None),
+            definition.get("log") or _log_bound(job, None),
         )
 
     def _account(self, name: str | None) -> Account:
@@ -160,8 +160,10 @@ class OrderBook:
         return known
 
 
-def _log_bound(installation: Mapping[str, Any] | None) -> int:
-    text = ((installation or {}).get("retention") or {}).get("log")
+def _log_bound(job: Mapping[str, Any] | None, installation: Mapping[str, Any] | None) -> int:
+    """The job's own bound, else the Installation's."""
+    given = ((spec or {}).get("retention") or {} for spec in (job, installation))
+    text = next((each["log"] for each in given if "log" in each), None)
     return parse_size(text) if text else Retention().log_bytes
 
 

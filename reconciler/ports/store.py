@@ -76,7 +76,17 @@ class Store(Protocol):
     def record(self, target: TargetId, fact: Fact) -> None:
         """Append a fact and keep the row of its run."""
 
-    def run_exists(self, target: TargetId, run: str) -> bool: ...
+    def run_exists(self, target: TargetId, run: str) -> bool:
+        """Whether the name is taken, also by a run that was removed from the history."""
+
+    def remove_runs(self, target: TargetId, names: Sequence[str], now: float) -> int:
+        """Take runs that are over out of the history; their names stay taken. Return how many there were."""
+
+    def remove_facts(self, target: TargetId, before: float) -> int:
+        """Remove some of what was noted of the target itself before an instant; return how much."""
+
+    def forget_definitions(self, digests: Sequence[str], newest: int, now: float) -> int:
+        """Remove those of these definitions that no run newer than `newest`, or under way, refers to."""
 
     def set_progress(self, target: TargetId, run: str, counts: Mapping[str, int | None]) -> None: ...
 

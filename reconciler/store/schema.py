@@ -2,6 +2,7 @@
 
 `targets`   one row a target: what lists show, when to look at it again, and its folded state (`seen`)
 `runs`      one row a run, or a stretch of slots settled alike (`count` > 1)
+`removed_runs` names of runs that are not in `runs` any more, so that they are not used again
 `definitions` what runs were made of, by digest
 `facts`     history in the order of writing; pruned by retention
 `tokens`    run requests handled, for ever
@@ -60,7 +61,7 @@ CREATE INDEX targets_domain ON targets (domain, job);
 CREATE INDEX targets_active ON targets (job, domain) WHERE running > 0 OR queued > 0;
 
 CREATE TABLE runs (
-  id INTEGER PRIMARY KEY,
+  id INTEGER PRIMARY KEY AUTOINCREMENT, -- never given again: marks speak of it
   job TEXT NOT NULL, domain TEXT NOT NULL, run TEXT NOT NULL,
   group_id TEXT NOT NULL DEFAULT '',
   trigger TEXT NOT NULL,
@@ -87,6 +88,13 @@ CREATE INDEX runs_target ON runs (job, domain, id);
 CREATE INDEX runs_domain ON runs (domain, id);
 CREATE INDEX runs_state ON runs (state, id);
 CREATE INDEX runs_group ON runs (group_id) WHERE group_id != '';
+
+CREATE TABLE removed_runs (          -- names of runs that retention or a person removed: they are never used again
+  job TEXT NOT NULL, domain TEXT NOT NULL, run TEXT NOT NULL,
+  kept_until REAL NOT NULL,          -- no clock is set back to before its instant by then
+  PRIMARY KEY (job, domain, run)
+) WITHOUT ROWID;
+CREATE INDEX removed_runs_kept ON removed_runs (kept_until);
 
 CREATE TABLE definitions (
   digest TEXT PRIMARY KEY,           -- of what a run was made of; frozen at the claim of its first attempt

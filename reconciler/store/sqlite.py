@@ -15,6 +15,7 @@ from reconciler.core.facts import Fact, Seen, to_json
 from reconciler.core.model import Plan, TargetId
 from reconciler.ports.failpoint import failpoint
 from reconciler.ports.store import Known, Summary
+from reconciler.store import removal
 from reconciler.store.schema import MIGRATIONS, VERSION
 
 APPLICATION_ID = 0x7265636F  # "reco"
@@ -272,9 +273,25 @@ class SqliteStore:
 
     def run_exists(self, target: TargetId, run: str) -> bool:
         row = self.db.execute(
-            "SELECT 1 FROM runs WHERE job=? AND domain=? AND run=?", (*target, run)
+            "SELECT 1 FROM runs WHERE job=?1 AND domain=?2 AND run=?3 UNION ALL "
+            "SELECT 1 FROM removed_runs WHERE job=?1 AND domain=?2 AND run=?3",
+            (*target, run),
         ).fetchone()
         return row is not None
+
+    def runs_to_remove(
+        self, target: TargetId, names: Sequence[str], before: float | None, limit: int
+    ) -> dict[str, removal.Removable]:
+        return removal.runs_to_remove(self.db, target, names, before, limit)
+
+    def remove_runs(self, target: TargetId, names: Sequence[str], now: float) -> int:
+        return removal.remove_runs(self.db, target, names, now)
+
+    def remove_facts(self, target: TargetId, before: float) -> int:
+        return removal.remove_facts(self.db, target, before)
+
+    def forget_definitions(self, digests: Sequence[str], newest: int, now: float) -> int:
+        return removal.forget(self.db, digests, newest, now)
 
     def set_progress(self, target: TargetId, run: str, counts: Mapping[str, int | None]) -> None:
         self.db.execute(

@@ -110,5 +110,9 @@ def _text(kind: str, run: str, details: Mapping[str, Any]) -> str:
             return f"{run} {details.get('state')}{reason}" + (
                 f": {details['message']}" if details.get("message") else ""
             )
+        case "HistoryRemoved":
+            by = f"by {details['by']}" if details.get("by") else f"by retention ({details.get('rule')})"
+            size = details.get("size_bytes", 0)
+            return f"{details.get('count')} runs removed from the history {by}: {size} bytes"
         case _:
             return f"{run} {said}".strip()

@@ -46,6 +46,7 @@ SAMPLES = [
     f.OverdueEnded(utc(START)),
     f.PausedLocally(utc(START), utc(START), "m", "alice"),
     f.ResumedLocally(utc(START), "alice"),
+    f.HistoryRemoved(utc(START), 3, 4096, "by hand", "r1", "r3", "alice"),
 ]
 
 
