@@ -26,6 +26,8 @@ MOST_ROUNDS_AT_ONCE: Final = 10_000
 WAITS_AT_MOST: Final = timedelta(hours=25)
 """What still waits at the end gets so long to become something: the longest default of `startingDeadline`."""
 
+ENOUGH_TO_SHOW: Final = 4
+
 
 class Entry(NamedTuple):
     """Something that became of a target: a run starts or ends, a slot is settled, or (a snapshot) what is so."""
@@ -102,9 +104,15 @@ class _Playing:
         for at, happen in self._timeline():
             self._live_until(from_epoch(at))
             happen()
-        self._live_until(self.stage.wall + timedelta(seconds=1))
-        end = self.stage.wall + WAITS_AT_MOST
-        while self.stage.wall < end and any(seen.waiting for seen in self.engine.board.active.values()):
+        self._live_on()
+
+    def _live_on(self) -> None:
+        """Let what still waits become something, and see what comes after all that is asked for."""
+        begin, told = self.stage.wall, len(self.chronicle.entries)
+        while self.stage.wall < begin + WAITS_AT_MOST:
+            waits = any(seen.waiting for seen in self.engine.board.active.values())
+            if not waits and len(self.chronicle.entries) >= told + ENOUGH_TO_SHOW:
+                return
             self._live_until(self.stage.wall + timedelta(minutes=10))
 
     def _timeline(self) -> Iterator[tuple[int, Callable[[], None]]]:

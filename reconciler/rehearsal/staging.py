@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from reconciler.core.diagnostics import Diagnostic, suggest
 from reconciler.core.facts import from_epoch
-from reconciler.core.model import TargetId
+from reconciler.core.model import Plan, TargetId
 from reconciler.ports.source import DOMAINS, TREE, area_of
 from reconciler.rehearsal.play import Version, start_of
-from reconciler.rehearsal.script import Case, Doing, Page
+from reconciler.rehearsal.script import Case, Doing, Event, Expectation, Page
 from reconciler.spec.load import load_file
 from reconciler.spec.objects import Identity, SpecObject
 from reconciler.spec.places import locate
@@ -30,8 +30,11 @@ class Setting:
         self.diagnostics: list[Diagnostic] = []
         self.versions: list[Version] = []
         self._pages = {_path(number, page): page for number, page in enumerate(case.pages)}
-        if min(case.times) < start_of(case):
-            self._say(case.line, "the test names times from before its documents are applied")
+        start = start_of(case)
+        said: list[Event | Expectation] = [*case.events, *case.expectations]
+        for each in said:
+            if each.until <= start or (isinstance(each, Event) and each.at < start):
+                self._say(each.line, "this lies before the documents are applied", "say when: `applied: T`")
         own = {path: page.content for path, page in self._pages.items() if page.since is None}
         objects = self._first(own or repository)
         if not self.diagnostics:
@@ -39,6 +42,7 @@ class Setting:
         self.targets = list(dict.fromkeys(t for each in self.versions for t in each.desired.targets))
         if not self.diagnostics:
             self._check_names()
+            self._leave_out_extras()
 
     def find(self, name: str) -> list[TargetId]:
         """The targets that `job`, `job@domain` or `job@*` means; "" means all, and what there is not means none."""
@@ -116,8 +120,37 @@ class Setting:
                 known = {str(each) for each in self.targets}
                 self._say(line, f"there is no target `{name}`", suggest(name, known))
 
+    def _leave_out_extras(self) -> None:
+        """Play without targets that can change nothing of what is asked.
+
+        A run that takes no time keeps nobody waiting; so whoever is not named, takes no time and is not waited for
+        (`after`) by others that count makes no difference.
+        """
+        asked = [each.target for each in self.case.expectations]
+        if "" in asked:
+            return
+        asked += [each.target for each in self.case.events if each.doing not in _NO_TARGET]
+        kept = {target for name in asked for target in self.find(name)}
+        jobs = {TargetId.parse(name).job for name, fate in self.case.fates.items() if fate.seconds}
+        plans = [(target, plan) for each in self.versions for target, plan in each.desired.targets.items()]
+        while True:
+            more = {target for target in self.targets if target.job in jobs} - kept
+            waited = {job for t, plan in plans if t in kept and plan.criteria for job in plan.criteria.after}
+            if not more and waited <= jobs:
+                break
+            kept |= more
+            jobs |= waited
+        self.versions = [
+            each._replace(desired=replace(each.desired, targets=_only(each.desired.targets, kept)))
+            for each in self.versions
+        ]
+
     def _say(self, line: int, message: str, help: str = "") -> None:
         self.diagnostics.append(Diagnostic("E402", message, self.case.path, line, help=help))
+
+
+def _only(targets: Mapping[TargetId, Plan], kept: set[TargetId]) -> dict[TargetId, Plan]:
+    return {target: plan for target, plan in targets.items() if target in kept}
 
 
 def _path(number: int, page: Page) -> str:

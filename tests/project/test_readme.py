@@ -95,6 +95,17 @@ def test_the_smallest_repository_is_the_one_file_at_the_top(tmp_path: Path) -> N
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+def test_the_test_of_a_schedule_is_met(tmp_path: Path) -> None:
+    first = re.search(r"```yaml\n# jobs.d/backup.yaml\n(.*?)```", README, re.DOTALL)
+    (block,) = [block for block in BLOCKS if block["how"] == "schedules"]
+    assert first is not None
+    for folder, text in (("jobs.d", first[1]), ("tests", block["text"])):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "backup.yaml").write_text(text)
+    result = shell("reconcile test", tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", README))))
 def test_a_link_leads_to_a_file(link: str) -> None:
     assert (ROOT / link).exists()

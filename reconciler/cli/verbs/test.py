@@ -7,7 +7,7 @@ FILES are tests or folders of tests; left out, tests/*.yaml and tests/*.md besid
   timeZone: Europe/Paris          # of times without offset (UTC)
   runs: {backup: {takes: 20m}}    # default: at once, in success
   history:
-    - down from 2026-10-24T01:00Z to 2026-10-24T05:00Z
+    - down from 2026-10-24T00:00 to 2026-10-24T05:00
   steps:
     - at 2026-10-25T00:30Z expect backup run; at 01:30Z expect nothing
     - on 2026-10-24 expect backup run catch-up
