@@ -180,14 +180,13 @@ def _terminal_cells() -> int:
 def watched(call: Call, render: Callable[[], str]) -> None:
     """Write what `render` gives; with `--watch` again whenever it changed, in place on a terminal."""
     text = render()
-    emit(text)
     if not call.watch:
+        emit(text)
         return
     from reconciler.cli.waiting import pause
 
     in_place = sys.stdout.isatty()
-    if in_place:
-        sys.stdout.write("\033[2J\033[H" + text)
+    emit("\033[2J\033[H" + text if in_place else text)
     while True:
         pause(1.0)
         again = render()

@@ -189,3 +189,27 @@ def test_a_hostile_description_cannot_move_the_cursor(cli: Cli, state: sqlite3.C
     out = cli("get", "jobs", "-o", "wide").out
     assert "\x1b" not in out
     assert len(out.splitlines()) == 4
+
+
+@pytest.mark.usefixtures("state")
+def test_watching_shows_in_place_until_ctrl_c(repository: Path) -> None:
+    import pty
+    import signal
+    import subprocess
+    import sys
+
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reconciler", "get", "jobs", "-w"], cwd=repository, stdout=theirs, stderr=theirs,
+        env={**os.environ, "TERM": "xterm"},
+    )  # fmt: skip
+    os.close(theirs)
+    seen = b""
+    while b"import" not in seen:
+        seen += os.read(ours, 4096)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == Exit.INTERRUPTED
+    os.close(ours)
+    assert seen.startswith(b"\x1b[2J\x1b[H")
+    assert "\033[32m✔ success\033[0m".encode() in seen
+    assert b"Traceback" not in seen
