@@ -13,7 +13,7 @@ from reconciler.core.model import Desired
 from reconciler.ports.source import Snapshot
 from reconciler.spec.lastgood import Accepted, Loader, accept, changed_identities
 from reconciler.spec.objects import Identity, SpecObject
-from reconciler.spec.stored import Stored
+from reconciler.spec.stored import Stored, StoredObject
 
 BLOCKED: Final = "PruneBlocked"
 
@@ -77,15 +77,31 @@ def hold_back(
     for identity, why in held.items():
         if identity in before.objects:
             objects[identity] = replace(before.objects[identity], held=why)
+    for identity, each in wanted.stored.objects.items():
+        known = before.objects.get(identity)
+        if _is_inert(each) and known is not None and not _is_inert(known):
+            # What it refers to would be gone; that is held back, so it is in force as it was.
+            objects[identity] = known
+    while True:
+        effective: dict[Identity, SpecObject] = {
+            key: kept.object for key, kept in objects.items() if not _is_inert(kept)
+        }
+        resolved = loader.resolve(effective, before.specs(), ())
+        failed = {Identity(*each) for each in resolved.rejected}
+        if not failed:
+            break
+        revived = [key for key in failed if _is_inert(wanted.stored.objects.get(key))]
+        if len(revived) < len(failed):
+            return None
+        for key in revived:
+            objects[key] = wanted.stored.objects[key]
     stored = replace(wanted.stored, objects=objects)
-    effective: dict[Identity, SpecObject] = {
-        key: each.object for key, each in objects.items() if not each.held.startswith("without effect")
-    }
-    resolved = loader.resolve(effective, before.specs(), ())
-    if resolved.rejected:
-        return None
     desired = replace(resolved.desired, revision=wanted.desired.revision)
     return replace(wanted, stored=stored, desired=desired, changed=changed_identities(before, stored))
+
+
+def _is_inert(stored: StoredObject | None) -> bool:
+    return stored is not None and stored.held.startswith("without effect")
 
 
 def version(stored: Stored, desired: Desired) -> Version:

@@ -325,3 +325,19 @@ def test_after_and_probe_start_what_waits_for_them(place: Installation) -> None:
     assert place.runs("third") == []
     flag.write_text("something to do")
     place.wait_runs("third", "success")
+
+
+def test_a_held_removal_keeps_the_planning_that_a_domain_chose(place: Installation) -> None:
+    place.write("d.yaml", document("Domain", "one.example"))
+    place.write("j.yaml", job("hello", "true", scope="domain"))
+    chosen = document("Planning", "hello", mode="scheduled", schedule={"cron": "7 3 * * *"})
+    place.write("domains/one.example/hello.yaml", chosen)
+    place.serve()
+    before = place.rows("SELECT mode, planning, schedule_digest FROM targets")
+    assert before[0][:2] == ("scheduled", "7 3 * * *")
+    (place.root / "jobs.d" / "j.yaml").unlink()
+    assert place.run("apply").returncode == 5
+    assert place.rows("SELECT mode, planning, schedule_digest FROM targets") == before
+    place.write("j.yaml", job("hello", "true", scope="domain"))
+    assert place.run("apply").returncode == 0
+    assert place.rows("SELECT mode, planning, schedule_digest FROM targets") == before
