@@ -99,6 +99,7 @@ class Reconciler:
         self.logs = LogFollower(options.state / "runs", self._seconds)
         self.orders = OrderBook(self.store, Places(options.state.resolve(), options.secrets))
         self.engine = Engine(
+        self._secrets_looked_at = (-1, -1)
             Parts(
                 self.store,
                 self.clock,
@@ -152,6 +153,27 @@ class Reconciler:
 
     def look(self, approve: str = "") -> Look:
         """Read the source and decide what of it may be applied. Writes nothing; any one thread may do it."""
+    def recheck(self) -> None:
+        """Have those looked at who can run now and could not before, or the other way round (a secret came)."""
+        self._secrets_looked_at = self._secrets_stamp()
+        self.orders.recheck()
+        told, board = self.store.not_ready(), self.engine.board
+        differ = [each for each in board.desired.targets if board.not_ready(each) != told.get(each, "")]
+        if differ:
+            self.engine.touch(differ)
+            self.engine.admit_again()
+
+    def wants_recheck(self) -> bool:
+        """Whether something waits for the machine to become ready, or the secrets have changed."""
+        return self._secrets_looked_at != self._secrets_stamp() or bool(self.store.not_ready())
+
+    def _secrets_stamp(self) -> tuple[int, int]:
+        try:
+            found = self.options.secrets.stat()
+        except OSError:
+            return 0, 0
+        return found.st_mtime_ns, found.st_ino
+
         begun = monotonic()
         now = self.clock.now().wall
         found = self.source.snapshot(self.stored.known(), now.timestamp())

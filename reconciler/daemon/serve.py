@@ -33,6 +33,9 @@ FLUSH_AT_LEAST_SECONDS = 0.5
 """Outputs are written at least so often, however much there is to decide."""
 HEARTBEAT_SECONDS = 5.0
 """The loop never sleeps longer, so that a step of the clock is noticed."""
+RECHECK_SECONDS = 5.0
+"""Between two looks at the folder of secrets, and at what was not ready."""
+RECHECK_ALL_SECONDS = 60.0
 COMMAND_SECONDS = 60.0
 TIDY_UP_SECONDS = 10.0
 """How long `serve --once` stays to remove what retention bounds."""
@@ -84,6 +87,7 @@ class Daemon:
         self.letters = Letters(self.reconciler, self.inbox, journal)
         self._selector = selectors.DefaultSelector()
         self._stopping = 0
+        self._recheck_at = (0.0, 0.0)
         self._servers: list[Any] = []
         self._doors = Doors(
             database=options.state / "state.db",
@@ -162,6 +166,8 @@ class Daemon:
                 return self._failed(self.loading.failure)
             # Nothing is decided before the source was looked at: what it says now counts, not what it said.
             wait = engine.round().wait_seconds if self.loading.has_looked else None
+            if self.loading.has_looked and monotonic() >= self._recheck_at[0]:
+                self._recheck()
             if engine.problem != problem:
                 problem = engine.problem
                 self.journal.say(problem or "the state can be written again", 3 if problem else 6)
@@ -182,6 +188,14 @@ class Daemon:
             if not busy:
                 self._selector.select(max(0.0, min(waits)))
         return self._exit_code()
+
+    def _recheck(self) -> None:
+        """Ask the machine again, at least every minute, what keeps targets from running."""
+        now = monotonic()
+        if now >= self._recheck_at[1] or self.reconciler.wants_recheck():
+            self.reconciler.recheck()
+            self._recheck_at = (now, now + RECHECK_ALL_SECONDS)
+        self._recheck_at = (now + RECHECK_SECONDS, self._recheck_at[1])
 
     def _announce(self) -> None:
         count = len(self.reconciler.engine.board.desired.targets)

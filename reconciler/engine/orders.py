@@ -16,6 +16,7 @@ from reconciler.core.facts import RunSeen, Seen
 from reconciler.core.model import Plan, Retention, TargetId, Trigger
 from reconciler.core.units import parse_size
 from reconciler.engine.engine import PROBE_RUN, Prepared
+from reconciler.engine.readiness import Readiness
 from reconciler.ports.store import Store
 from reconciler.spec.order import Account, RunFacts, Site, make_order, probe_order, user_of
 from reconciler.spec.parameters import check_parameters
@@ -41,10 +42,11 @@ class OrderBook:
         self._specs: dict[tuple[str, str], Mapping[str, Any] | None] = {}
         self._accounts: dict[str | None, Account] = {}
         self._definitions: dict[str, Mapping[str, Any]] = {}
+        self._readiness = Readiness(places.secrets, self._needs)
 
     def forget(self) -> None:
         self._specs.clear()
-        self._accounts.clear()
+        self.recheck()
         self._definitions.clear()
 
     def prepare(self, target: TargetId, run: RunSeen, attempt: int, seen: Seen) -> Prepared:
@@ -92,14 +94,15 @@ class OrderBook:
         return Prepared("", order)
 
     def not_ready(self, target: TargetId, plan: Plan) -> str:
-        if not plan.secrets:
-            return ""
-        missing = [name for name in plan.secrets if not os.access(self._places.secrets / name, os.R_OK)]
-        if not missing:
-            return ""
-        return (
-            f"secret{'s' if len(missing) > 1 else ''} missing in {self._places.secrets}: {', '.join(missing)}"
-        )
+        return self._readiness.why_not(target, plan)
+
+    def recheck(self) -> None:
+        """Ask the machine again whether it has what jobs need."""
+        self._accounts.clear()
+        self._readiness.recheck()
+
+    def _needs(self, job: str) -> tuple[Mapping[str, Any] | None, str | None]:
+        return self._spec("Job", job), (self._spec("Installation", "installation") or {}).get("user")
 
     # Definitions.
 

@@ -58,6 +58,7 @@ CREATE TABLE targets (
 ) WITHOUT ROWID;
 CREATE INDEX targets_wake ON targets (wake_at) WHERE wake_at IS NOT NULL;
 CREATE INDEX targets_domain ON targets (domain, job);
+CREATE INDEX targets_not_ready ON targets (job, domain) WHERE not_ready != '';
 CREATE INDEX targets_active ON targets (job, domain) WHERE running > 0 OR queued > 0;
 
 CREATE TABLE runs (

@@ -154,6 +154,11 @@ class SqliteStore:
             return None
         return Seen.from_json(json.loads(row[0]))
 
+    def not_ready(self) -> dict[TargetId, str]:
+        """What was last said about targets that cannot run."""
+        rows = self.db.execute("SELECT job, domain, not_ready FROM targets WHERE not_ready != '' AND gone=0")
+        return {TargetId(job, domain): why for job, domain, why in rows}
+
     def join(self, target: TargetId, plan: Plan) -> None:
         self.db.execute(
             _JOIN,

@@ -58,8 +58,21 @@ def outcome(call: Call) -> int:
         say("these files stay at their last good version; `reconcile validate` shows why:")
         for file in rejected[:10]:
             say(f"  {file['path']}")
-        return Exit.KEPT_LAST_GOOD
-    return Exit.OK
+    say_not_ready(call)
+    return Exit.KEPT_LAST_GOOD if rejected else Exit.OK
+
+
+def say_not_ready(call: Call) -> None:
+    """Warn of targets that this machine cannot run as it is; they wait until it can."""
+    found = read(call, "jobs", status="not-ready")["items"]
+    reasons: dict[str, list[str]] = {}
+    for item in found:
+        reasons.setdefault(item["notReady"], []).append(item["target"])
+    for reason, targets in list(reasons.items())[:10]:
+        more = f" and {len(targets) - 3} more" if len(targets) > 3 else ""
+        say(f"warning: not ready: {', '.join(targets[:3])}{more}: {reason}")
+    if len(reasons) > 10:
+        say(f"  and {len(reasons) - 10} more reasons; `reconcile get jobs --status not-ready` lists all")
 
 
 def _words(blocked: dict[str, Any]) -> str:

@@ -42,7 +42,18 @@ def command(call: Call, path: str | None) -> int:
     elif call.output in ("full", "concise"):
         words = summary(found) or "valid"
         say(f"{words}: {files} file{'s' if files != 1 else ''} ({counts})")
+        _say_not_ready(call)
     return Exit.OK
+
+
+def _say_not_ready(call: Call) -> None:
+    """Where these files are applied on this machine, say what it cannot run as it is."""
+    from reconciler.cli.reading import DATABASE, state_of
+    from reconciler.cli.verbs.apply import say_not_ready
+
+    if os.access(os.path.join(state_of(call), DATABASE), os.R_OK):
+        call.domain, call.labels = "", ()
+        say_not_ready(call)
 
 
 def _repository_of_file(path: str) -> tuple[str, str]:

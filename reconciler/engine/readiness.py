@@ -1,0 +1,116 @@
+"""Whether this machine and this process can run a job at all, asked before its time comes: secrets, user, limits.
+
+Answers are remembered, for they are asked for with every row that is written; `recheck` asks the machine again.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import resource
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from reconciler.core.model import Plan, TargetId
+from reconciler.core.units import parse_duration, parse_size
+
+LOCAL: Final = "local"
+_HARD_LIMITS: Final = (
+    ("openFiles", resource.RLIMIT_NOFILE, int),
+    ("fileSize", resource.RLIMIT_FSIZE, parse_size),
+    ("cpuTime", resource.RLIMIT_CPU, lambda text: max(1, round(parse_duration(text)))),
+)
+
+Spec = Mapping[str, Any]
+
+
+class Readiness:
+    """Says why a target cannot run. `job_spec` gives the spec of a Job, and the default user."""
+
+    def __init__(
+        self,
+        secrets: Path,
+        job_spec: Callable[[str], tuple[Spec | None, str | None]],
+        executors: Collection[str] = (LOCAL,),
+    ) -> None:
+        self._secrets, self._job_spec, self._executors = secrets, job_spec, executors
+        self._known: dict[tuple[str, tuple[str, ...], str], str] = {}
+
+    def recheck(self) -> None:
+        """Ask the machine again from here on."""
+        self._known.clear()
+
+    def why_not(self, target: TargetId, plan: Plan) -> str:
+        """Why the target cannot run now; empty when it can."""
+        key = target.job, plan.secrets, plan.executor
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = "; ".join(self._faults(target.job, plan))
+        return known
+
+    def _faults(self, job: str, plan: Plan) -> list[str]:
+        if plan.executor not in self._executors:
+            known = ", ".join(sorted(self._executors))
+            return [f"there is no executor `{plan.executor}` here; there is: {known}"]
+        faults = self._secret_faults(plan)
+        spec, default_user = self._job_spec(job)
+        if spec is not None and plan.executor == LOCAL:
+            faults += account_faults(spec, default_user) + limit_faults(spec.get("limits") or {})
+        return faults
+
+    def _secret_faults(self, plan: Plan) -> list[str]:
+        missing = [name for name in plan.secrets if not os.access(self._secrets / name, os.R_OK)]
+        if not missing:
+            return []
+        many = "s" if len(missing) > 1 else ""
+        return [f"secret{many} missing in {self._secrets}: {', '.join(missing)}"]
+
+
+def account_faults(spec: Spec, default_user: str | None) -> list[str]:
+    """What is wrong with the user and the group that a job wants to run as."""
+    faults = []
+    user = spec.get("user") or (default_user if os.geteuid() == 0 else None)
+    account = None
+    if user:
+        try:
+            account = pwd.getpwnam(user)
+        except KeyError:
+            faults.append(f"there is no user `{user}` on this machine")
+    gid = account.pw_gid if account else os.getegid()
+    group = spec.get("group")
+    if group:
+        try:
+            gid = grp.getgrnam(group).gr_gid
+        except KeyError:
+            faults.append(f"there is no group `{group}` on this machine")
+    uid = account.pw_uid if account else os.geteuid()
+    if not faults and os.geteuid() != 0 and (uid, gid) != (os.geteuid(), os.getegid()):
+        wanted = f"user `{user}`" if account and uid != os.geteuid() else f"group `{group or gid}`"
+        faults.append(f"only root may run it as {wanted}, and the reconciler runs as user {_own_name()}")
+    return faults
+
+
+def limit_faults(limits: Spec) -> list[str]:
+    """Which limits only root may set, where the reconciler is not."""
+    if os.geteuid() == 0:
+        return []
+    faults = []
+    lowest_nice = 20 - resource.getrlimit(resource.RLIMIT_NICE)[1]
+    nice = limits.get("nice")
+    if nice is not None and nice < min(0, lowest_nice) and nice < os.getpriority(os.PRIO_PROCESS, 0):
+        faults.append(f"only root may set limits.nice to {nice}")
+    for name, number, read in _HARD_LIMITS:
+        hard = resource.getrlimit(number)[1]
+        wanted = limits.get(name)
+        if wanted is not None and hard != resource.RLIM_INFINITY and read(wanted) > hard:
+            faults.append(f"limits.{name} {wanted} is more than this process may give ({hard})")
+    return faults
+
+
+def _own_name() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
