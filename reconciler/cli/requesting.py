@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from reconciler.cli.exits import Exit, Failure
 from reconciler.cli.frame import Call, say
 from reconciler.cli.reading import read
+from reconciler.core.access import SYSTEM
 from reconciler.core.yamlout import dump
 
 KEPT_SECONDS: Final = 7 * 86400
@@ -65,10 +66,7 @@ def targets_wanted(call: Call, names: Sequence[str], all_domains: bool) -> list[
 
 def _areas(call: Call) -> bool:
     """Whether requests go to domain folders: whoever acts for a domain only may write there only."""
-    if not call.as_name:
-        return False
-    own = read(call, "administrators")["items"]
-    return not any(item["name"] == call.as_name and item["role"] == "system" for item in own)
+    return bool(read(call, "me")["role"] != SYSTEM)
 
 
 def parameters_of(call: Call, wanted: Wanted, given: dict[str, str]) -> dict[str, Any]:
@@ -163,23 +161,6 @@ def _expired_at(repository: str, path: str) -> float:
         asked = asked if asked.tzinfo else asked.replace(tzinfo=UTC)
         ends.append(asked.timestamp() + parse_duration(str(each.spec.get("expiresAfter", "1h"))))
     return float("inf") if loaded.diagnostics or not ends else max(ends)
-
-
-def commit(repository: str, path: str, message: str) -> None:
-    """Commit one file and nothing else, as the person who calls: with their name, signature and hooks."""
-    import subprocess
-
-    relative = os.path.relpath(path, repository)
-    for arguments in (["add", "--", relative], ["commit", "--quiet", "--message", message, "--", relative]):
-        try:
-            done = subprocess.run(
-                ["git", *arguments], cwd=repository, capture_output=True, text=True, check=False
-            )
-        except FileNotFoundError:
-            raise Failure(Exit.FAILED, f"wrote {relative}, and there is no git to commit it") from None
-        if done.returncode:
-            said = (done.stderr or done.stdout).strip()
-            raise Failure(Exit.FAILED, f"wrote {relative}, and could not commit it: {said}")
 
 
 def wait_for(call: Call, wanted: Wanted, name: str, timeout_seconds: float | None) -> Exit:

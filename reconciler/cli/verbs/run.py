@@ -24,7 +24,7 @@ from reconciler.cli.reading import repository_of, state_of
 @click.option("--expires-after", default="", metavar="T", help="Not started by then, it is refused (1h).")
 @click.option("--wait", is_flag=True, help="Wait for the runs; the exit code is their outcome.")
 @click.option("--timeout", default="", metavar="T", help="With --wait: no longer than this.")
-@click.option("--commit", is_flag=True, help="Commit the file.")
+@click.option("--commit", is_flag=True, help="Commit the file, and push it where there is a remote.")
 def command(
     call: Call,
     targets: tuple[str, ...],
@@ -61,12 +61,17 @@ def command(
         relative = os.path.relpath(path)
         say(f"asked for {', '.join(wanted.words)}: {relative}")
         if commit:
-            requesting.commit(
-                repository, path, f"run: {', '.join(wanted.words)}" + (f" ({reason})" if reason else "")
-            )
+            from reconciler.cli.committing import commit as commit_file
+
+            why = f" ({reason})" if reason else ""
+            commit_file(repository, path, f"run: {', '.join(wanted.words)}{why}")
         emit(name)
         written.append((wanted, name))
     requesting.delete_expired(repository, at)
+    if not commit:
+        from reconciler.cli.planning import warn_uncommitted
+
+        warn_uncommitted(call)
     if not wait:
         follow = f"`reconcile logs -f {written[0][0].words[0].replace('@*', '')}` follows"
         say(follow if listens else "no daemon is running: `reconcile serve --once` carries it out")
