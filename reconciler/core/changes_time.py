@@ -69,8 +69,7 @@ class Agenda:
         """The slots that run, from a day before now (a jitter may carry them here); None when there are too many."""
         if plan.mode is not Mode.SCHEDULED or plan.schedule is None:
             return []
-        # Pauses are no part of the schedule's digest.
-        key = f"{plan.schedule_digest} {[pause.until for pause in plan.pauses]}"
+        key = _slots_key(plan)
         if key not in self._slots:
             self._slots[key] = self._evaluate(plan)
         return self._slots[key]
@@ -130,6 +129,11 @@ class Agenda:
         added = sorted(instant for rest in by_day.values() for instant in rest)
         pairs = tuple((_time(a), _time(b)) for a, b in moved[:MAX_SAMPLES])
         return RunsChange(len(added), len(removed), len(moved), _times(added), _times(removed), pairs)
+
+
+def _slots_key(plan: Plan) -> str:
+    """Plans of the same key have the same slots: pauses are no part of the schedule's digest."""
+    return f"{plan.schedule_digest} {[pause.until for pause in plan.pauses]}"
 
 
 def _time(instant: int) -> datetime:
@@ -241,11 +245,12 @@ def _due(desired: Desired, agenda: Agenda) -> Counter[int]:
     plans: dict[str, Plan] = {}
     for target, plan in desired.targets.items():
         if plan.mode is Mode.SCHEDULED and plan.schedule is not None:
-            groups[plan.schedule_digest, plan.schedule.jitter_seconds(str(target))] += 1
-            plans[plan.schedule_digest] = plan
+            key = _slots_key(plan)
+            groups[key, plan.schedule.jitter_seconds(str(target))] += 1
+            plans[key] = plan
     due: Counter[int] = Counter()
-    for (digest, jitter), count in groups.items():
-        for slot in agenda.slots(plans[digest]) or ():
+    for (key, jitter), count in groups.items():
+        for slot in agenda.slots(plans[key]) or ():
             if agenda.start < slot + jitter <= agenda.end:
                 due[slot + jitter] += count
     return due

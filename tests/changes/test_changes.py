@@ -279,3 +279,16 @@ def test_two_offline_versions_give_the_digest_that_the_daemon_waits_for(tmp_path
 
     offline = diff(before, versions(place), NOW)
     assert offline.guard.digest == daemon.guard.digest != ""
+
+
+def test_a_paused_target_makes_no_hot_spot_and_hides_none(place: Place) -> None:
+    limits = INSTALLATION.replace("maxParallel: 4", "maxParallel: 2")
+    paused = job("z") + "---\n" + planning("z", "{pause: {until: 2027-01-01, reason: freeze}}")
+    nightly = many(
+        limits, job("a", NIGHTLY), job("b", NIGHTLY), paused.replace("[echo, z]\n", "[echo, z]\n" + NIGHTLY)
+    )
+    place.write("a.yaml", nightly)
+    assert not [each for each in compare(place).warnings if "at once" in each]
+    place.write("b.yaml", job("c", NIGHTLY))
+    (warning,) = [each for each in compare(place).warnings if "at once" in each]
+    assert warning.startswith("3 runs are due at once")

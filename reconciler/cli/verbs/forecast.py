@@ -1,18 +1,21 @@
 """Show coming slots under the real rules: jitter, calendars, pauses, changes of the clock.
 
-Without TARGET all scheduled targets are shown. --cron shows the slots of any expression, without a repository.
+A TARGET is a job (in all its domains) or job@domain; without any all scheduled targets are shown. --cron shows the
+slots of any expression, without a repository. -o ics writes a feed of all runs to subscribe to (two weeks).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from reconciler.cli.exits import Exit, Failure
-from reconciler.cli.frame import Call, complete_targets, verb
+from reconciler.cli.frame import Call, complete_targets, say, verb
 from reconciler.cli.out import Column, emit, listing
 from reconciler.cli.reading import DATABASE, read, state_of
 from reconciler.cli.times import ago, epoch_of, instant_option, now
@@ -21,11 +24,14 @@ if TYPE_CHECKING:
     from reconciler.core.forecast import Coming
     from reconciler.core.model import Plan, TargetId
 
+    Plans = list[tuple[TargetId, Plan]]
+
 FORMS = ("table", "wide", "json", "yaml", "markdown", "ics")
+FEED_DAYS: Final = 14
 
 
 @verb(formats=FORMS)
-@click.argument("target", required=False, shell_complete=complete_targets)
+@click.argument("targets", nargs=-1, metavar="[TARGET]...", shell_complete=complete_targets)
 @click.option("--from", "from_", metavar="T", default="", help="From this time on (now).")
 @click.option("--count", type=click.IntRange(1), metavar="N", help="At most so many (10).")
 @click.option("--until", metavar="T", default="", help="Until this time, or so long: 7d.")
@@ -34,7 +40,7 @@ FORMS = ("table", "wide", "json", "yaml", "markdown", "ics")
 @click.option("--heatmap", is_flag=True, help="Draw the load of each hour of a week.")
 def command(
     call: Call,
-    target: str | None,
+    targets: tuple[str, ...],
     from_: str,
     count: int | None,
     until: str,
@@ -47,21 +53,26 @@ def command(
     at = now()
     start = datetime.fromtimestamp(instant_option(from_, at) or at, UTC)
     end = _end(until, start)
-    if heatmap and end is None:
-        end = start + timedelta(days=7)
-    plans = [_of_cron(cron, tz)] if cron else _plans(call, target)
+    if end is None and (heatmap or (call.output == "ics" and count is None)):
+        end = start + timedelta(days=7 if heatmap else FEED_DAYS)
+    plans = [_of_cron(cron, tz)] if cron else _plans(call, targets)
     if count is None and end is None:
         count = 10
     coming = forecast(plans, start, end, count)
     if heatmap:
-        emit(_heatmap(coming, _durations(call, cron), tz))
+        from reconciler.cli.heatmap import heatmap_text
+
+        emit(heatmap_text(call, coming, _durations(call, cron), tz))
     elif call.output == "ics":
         from reconciler.core.ics import calendar_text
 
-        emit(calendar_text(coming, _durations(call, cron), "reconcile", start))
+        stamp = datetime.fromtimestamp(at, UTC)
+        emit(calendar_text(coming, _durations(call, cron), "reconcile", stamp))
     else:
         items = [_item(one) for one in coming]
         emit(listing(call, items, _columns(at), "at"))
+        if not items:
+            say(_nothing(plans))
 
 
 def _end(until: str, start: datetime) -> datetime | None:
@@ -74,40 +85,72 @@ def _end(until: str, start: datetime) -> datetime | None:
     return datetime.fromtimestamp(instant_option(until, start.timestamp()) or 0.0, UTC)
 
 
-def _plans(call: Call, name: str | None) -> list[tuple[TargetId, Plan]]:
+def _nothing(plans: Plans) -> str:
+    """Why there is nothing to show."""
+    modes = sorted({f"{plan.job} is {plan.mode}" for _, plan in plans if plan.mode != "scheduled"})
+    if len(modes) == len({plan.job for _, plan in plans}) and 0 < len(modes) <= 3:
+        return "; ".join(modes) + ": there are no slots to forecast"
+    return "no slots in this time"
+
+
+def _plans(call: Call, names: Sequence[str]) -> Plans:
     """The plans in force, or those of the files where nothing was applied; only what the caller may see."""
-    import os
-
-    from reconciler.core.model import TargetId
-
     state = state_of(call)
     if os.path.exists(os.path.join(state, DATABASE)):
         from reconciler.cli.proposing import desired_in
+        from reconciler.core.model import TargetId
 
-        items = read(call, "jobs", name=name)["items"]
+        items = [
+            item
+            for name in names or [""]
+            for item in read(call, "jobs", name=name.removesuffix("@*"))["items"]
+        ]
         wanted = {TargetId(item["job"], item["domain"]) for item in items}
-        desired = desired_in(state)
-    else:
-        if call.as_name:
-            raise Failure(Exit.NO_DAEMON, "nothing has been applied yet, so nobody is an Administrator")
-        from reconciler.cli.reading import repository_of
-        from reconciler.cli.tree import validated
-        from reconciler.views.names import did_you_mean
+        targets = desired_in(state).targets
+        return _with_local_pauses(call, [(each, plan) for each, plan in targets.items() if each in wanted])
+    if call.as_name:
+        raise Failure(Exit.NO_DAEMON, "nothing has been applied yet, so nobody is an Administrator")
+    from reconciler.cli.reading import repository_of
+    from reconciler.cli.tree import validated
 
-        desired = validated(repository_of(call)).desired
-        wanted = {each for each in desired.targets if _is_meant(each, name, call.domain)}
-        if name and not wanted:
-            hint = did_you_mean(
-                name, {each.job for each in desired.targets} | {str(each) for each in desired.targets}
-            )
-            raise Failure(Exit.NOT_FOUND, f"there is no job `{name}`", hint)
-    return [(each, plan) for each, plan in desired.targets.items() if each in wanted]
+    return list(_of_files(call, names, validated(repository_of(call)).desired.targets))
 
 
-def _is_meant(target: TargetId, name: str | None, domain: str) -> bool:
-    if domain and target.domain != domain:
-        return False
-    return not name or name in (target.job, str(target))
+def _of_files(
+    call: Call, names: Sequence[str], targets: Mapping[TargetId, Plan]
+) -> Iterator[tuple[TargetId, Plan]]:
+    from reconciler.views.names import did_you_mean
+
+    for name in names:
+        if not any(_is_called(each, name) for each in targets):
+            known = {each.job for each in targets} | {str(each) for each in targets}
+            raise Failure(Exit.NOT_FOUND, f"there is no job `{name}`", did_you_mean(name, known))
+    for each, plan in targets.items():
+        if call.domain and each.domain != call.domain:
+            continue
+        labels = {f"{key}={value}" for key, value in plan.labels}
+        if labels.issuperset(call.labels) and (not names or any(_is_called(each, name) for name in names)):
+            yield each, plan
+
+
+def _is_called(target: TargetId, name: str) -> bool:
+    return name.removesuffix("@*") in (target.job, str(target))
+
+
+def _with_local_pauses(call: Call, plans: Plans) -> Plans:
+    """Plans with what was paused on this machine only (`pause --local`)."""
+    from reconciler.core.model import Pause
+
+    paused = {
+        (item["job"], item["domain"]): Pause(datetime.fromisoformat(item["pausedUntil"]), item["pauseReason"])
+        for item in read(call, "outlook")["items"]
+    }
+    if not paused:
+        return plans
+    return [
+        (target, replace(plan, pauses=(*plan.pauses, paused[target])) if target in paused else plan)
+        for target, plan in plans
+    ]
 
 
 def _of_cron(expression: str, zone: str) -> tuple[TargetId, Plan]:
@@ -123,16 +166,17 @@ def _of_cron(expression: str, zone: str) -> tuple[TargetId, Plan]:
 
 
 def _durations(call: Call, cron: str) -> dict[TargetId, float]:
+    """How long the runs of each target take, as far as any was measured and may be seen."""
     from reconciler.core.model import TargetId
 
-    if cron:
+    if cron or not os.path.exists(os.path.join(state_of(call), DATABASE)):
         return {}
-    try:
-        items = read(call, "jobs")["items"]
-    except Failure:
-        return {}
-    lasts = [(TargetId(item["job"], item["domain"]), item["lastRun"] or {}) for item in items]
-    return {target: last["durationSeconds"] for target, last in lasts if last.get("durationSeconds")}
+    items = read(call, "outlook", measured=1)["items"]
+    return {
+        TargetId(item["job"], item["domain"]): item["durationSeconds"]
+        for item in items
+        if item.get("durationSeconds")
+    }
 
 
 def _item(one: Coming) -> dict[str, Any]:
@@ -157,16 +201,3 @@ def _columns(at: float) -> list[Column]:
         Column("STATE", lambda item: item["state"]),
         Column("NOTES", lambda item: "; ".join(item["notes"])),
     ]
-
-
-def _heatmap(coming: Iterable[Coming], durations: dict[TargetId, float], zone: str) -> str:
-    from reconciler.core.forecast import load_per_hour
-
-    load = load_per_hour(coming, durations, zone)
-    most = max(max(day) for day in load) or 1.0
-    shades = " ░▒▓█"
-    lines = ["     " + "".join(f"{hour:<6}" for hour in range(0, 24, 3)) + f" minutes of running, {zone}"]
-    for name, day in zip(("mon", "tue", "wed", "thu", "fri", "sat", "sun"), load, strict=True):
-        cells = "".join(shades[min(4, -int(-minutes * 4 // most))] * 2 for minutes in day)
-        lines.append(f"{name}  {cells}  {sum(day):.0f}")
-    return "\n".join(lines)
