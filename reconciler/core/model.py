@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from reconciler.core.icons import ICONS
+from reconciler.core.units import format_duration
 
 INSTALLATION = "_installation"
 """What stands for the missing domain of an installation job in paths and labels."""
@@ -191,6 +192,12 @@ class Window:
     to_minute: int
     time_zone: str
 
+    @property
+    def text(self) -> str:
+        """As it is written: `22:00-06:00`."""
+        minutes = (self.from_minute, self.to_minute)
+        return "-".join(f"{minute // 60:02d}:{minute % 60:02d}" for minute in minutes)
+
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
@@ -201,6 +208,20 @@ class Criteria:
     after: tuple[str, ...] = ()
     probe: Probe | None = None
     window: Window | None = None
+
+    @property
+    def text(self) -> str:
+        """The criteria in a few words, for lists: `every 4h or after domain-sync, 22:00-06:00`."""
+        words = []
+        if self.every_seconds is not None:
+            words.append(f"every {format_duration(self.every_seconds)}")
+        words.extend(f"after {job}" for job in self.after)
+        if self.on_change:
+            words.append(f"on change of {self.on_change[0]}" + (", ..." if len(self.on_change) > 1 else ""))
+        if self.probe is not None:
+            words.append(f"when {self.probe.command[0].rpartition('/')[2]} says so")
+        text = " or ".join(words)
+        return f"{text}, {self.window.text}" if self.window is not None else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +341,8 @@ class Plan:
         """The planning in a few words, for lists: `30 2 * * *`, `every 4h`, `disabled`."""
         if self.mode is Mode.SCHEDULED and self.schedule is not None:
             return self.schedule.text
+        if self.mode is Mode.AUTOMATIC and self.criteria is not None:
+            return self.criteria.text
         return self.mode.value
 
 
