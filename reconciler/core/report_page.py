@@ -6,6 +6,7 @@ besides (escaping) is up to its renderer.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,8 @@ SUBJECT_CHARACTERS: Final = 150
 
 Item = Mapping[str, Any]
 
+_COLOURS: Final = re.compile(r"\x1b\[[0-9;:]*m")
+"""What programs write to colour a terminal; it only disturbs here."""
 _ICONS: Final = {**ICONS, "recovered": "✔", "overdue": "!", "digest": "Σ", "test": "✉"}
 _ORDER: Final = (
     "failure", "interrupted", "overdue", "missed", "warning", "cancelled", "skipped", "recovered", "success",
@@ -125,18 +128,19 @@ class _Times:
 
 
 def _cut(text: str, most: int = LINE_CHARACTERS) -> str:
-    text = shown(" ".join(text[: 8 * most].split("\n")))
+    text = shown(_COLOURS.sub("", " ".join(text[: 8 * most].split("\n"))))
     return text if len(text) <= most else f"{text[:most]}… ({len(text) - most} more)"
 
 
 def _line(text: str) -> str:
+    text = _COLOURS.sub("", text) if len(text) < 100 * LINE_CHARACTERS else text
     rest = len(text) - LINE_CHARACTERS
     return shown(text) if rest <= 0 else f"{shown(text[:LINE_CHARACTERS])}… ({rest} characters more)"
 
 
 def _span(seconds: Any) -> str:
     value = max(0.0, float(seconds))
-    return format_duration(round(value, 1) if value < 60 else round(value))
+    return format_duration(round(value, 2) if value < 10 else round(value))
 
 
 # One run.
@@ -149,7 +153,7 @@ def _one(item: Item, times: _Times) -> Page:
     failures = int(item.get("failures") or 0)
     if kind in ("failure", "interrupted") and failures > 1:
         lead += f" ({failures} times in a row)"
-    sections = [Section(facts=tuple(_facts(item, times)))]
+    sections = [Section(facts=tuple((label, _cut(value)) for label, value in _facts(item, times)))]
     lines = _lines(item)
     marked = [line for line in lines if line.level in ("error", "warning")]
     if marked:
@@ -196,7 +200,7 @@ def _why(item: Item) -> str:
 def _facts(item: Item, times: _Times) -> Iterable[tuple[str, str]]:
     description = str(item.get("description") or "")
     if description:
-        yield "Job", _cut(description)
+        yield "Job", description
     yield from _slots(item, times)
     if item.get("started"):
         yield "Started", times.text(item["started"])
@@ -242,7 +246,7 @@ def _started_by(item: Item, times: _Times) -> str:
             return f"{word} ({item.get('planning') or ''}){slot}"
         case "request":
             by = f" by {item['requester']}" if item.get("requester") else ""
-            return _cut(f"a request{by}" + (f": {item['note']}" if item.get("note") else ""))
+            return f"a request{by}" + (f": {item['note']}" if item.get("note") else "")
         case _:
             return f"its criterion `{item.get('cause') or ''}`"
 
@@ -252,7 +256,7 @@ def _definition(item: Item) -> Iterable[tuple[str, str]]:
         yield "Defined in", str(item["path"])
     revision = str(item.get("revision") or "")
     if revision:
-        author = f" by {_cut(str(item['author']))}" if item.get("author") else ""
+        author = f" by {item['author']}" if item.get("author") else ""
         yield "Revision", revision[:12] + (" with local edits" if item.get("dirty") else "") + author
 
 
@@ -277,9 +281,9 @@ def _many(body: Mapping[str, Any], items: Sequence[Item], times: _Times) -> Page
     name = jobs[0] if len(jobs) == 1 else f"{len(jobs)} jobs"
     kinds = _by_kind(items)
     total = sum((body.get("members") or {}).values())
-    left = int(body.get("itemCount") or len(items)) - len(items)
-    counts = ", ".join(f"{len(found)} {_PHRASES.get(kind, kind)}" for kind, found in kinds)
-    counted = counts + (f" and {left} more" if left > 0 else "") + (f", of {total}" if total else "")
+    every = {kind: body.get("kinds", {}).get(kind, len(found)) for kind, found in kinds}
+    counted = ", ".join(f"{every[kind]} {_PHRASES.get(kind, kind)}" for kind, _ in kinds)
+    counted += f", of {total}" if total else ""
     if body.get("followUp") and body.get("style") == "group":
         counted += " (what came after the first report)"
     worst = kinds[0][0] if kinds else "success"
@@ -289,7 +293,9 @@ def _many(body: Mapping[str, Any], items: Sequence[Item], times: _Times) -> Page
         sections.append(Section(note=f"{running} of the runs have not ended yet; they get one more report."))
     for kind, found in kinds:
         entries = tuple(Entry(kind, str(item["target"]), _detail(item, times)) for item in found)
-        sections.append(Section(f"{_PHRASES.get(kind, kind).capitalize()} ({len(found)})", entries=entries))
+        title = f"{_PHRASES.get(kind, kind).capitalize()} ({every[kind]})"
+        note = f"… and {every[kind] - len(found)} more" if every[kind] > len(found) else ""
+        sections.append(Section(title, entries=entries, note=note))
     for item in items:
         marked = [line for line in _lines(item) if line.level in ("error", "warning")] or _lines(item)
         if item["kind"] in ("failure", "interrupted", "warning") and marked:
@@ -299,7 +305,7 @@ def _many(body: Mapping[str, Any], items: Sequence[Item], times: _Times) -> Page
         facts = [*_definition(first)]
         if first["trigger"] != "request" or first.get("requester"):
             facts.insert(0, ("Started by", _started_by(first, times)))
-        sections.append(Section(facts=tuple(facts)))
+        sections.append(Section(facts=tuple((label, _cut(value)) for label, value in facts)))
     subject = f"{icon(worst)} {name}: {counted}"
     return Page(_cut(subject, SUBJECT_CHARACTERS), worst, name, f"{name}: {counted}", tuple(sections))
 

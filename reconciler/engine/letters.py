@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -34,6 +35,7 @@ from reconciler.core.report import (
     routes,
     tell,
 )
+from reconciler.ports.failpoint import failpoint
 from reconciler.ports.letters import COLLECTING, GIVEN_UP, PENDING, SENT, Letter, Letters, Mention
 from reconciler.ports.notifier import Outcome, Parcel, Receipt
 from reconciler.ports.store import Store
@@ -345,7 +347,7 @@ class Postmaster:
         body = {
             **letter.body,
             "items": items,
-            "itemCount": len(mentions),
+            "kinds": Counter(mention.kind for mention in mentions),
             "zone": self.desired.default_zone,
         }
         return Parcel(letter.id, letter.medium, letter.recipient, letter.message_id, letter.created, body)
@@ -356,6 +358,7 @@ class Postmaster:
         """Note how sending went; return what an operator should know of, in sentences."""
         at = now.wall.timestamp()
         said: list[str] = []
+        failpoint("letters:after-sending")
         before = dict(self.troubles)
         with self._store.transaction():
             record = json.loads(self._store.meta("delivery") or "{}")
@@ -368,9 +371,12 @@ class Postmaster:
                 given_up = self._letters.give_up(medium, at - GIVE_UP_SECONDS, at, trouble.message)
                 counts[GIVEN_UP] += given_up
                 if given_up:
-                    said.append(f"gave up {given_up} reports that could not be sent for 3 days: {trouble.message}")
+                    said.append(
+                        f"gave up {given_up} reports that could not be sent for 3 days: {trouble.message}"
+                    )
             problems = {medium: _told(trouble) for medium, trouble in self.troubles.items()}
             self._store.set_meta("delivery", json.dumps({"counts": counts, "problems": problems}))
+        failpoint("letters:after-settling")
         for receipt in receipts:
             self._on_the_way.pop(receipt.parcel, None)
         for medium in sorted(before.keys() | self.troubles.keys()):
@@ -378,7 +384,9 @@ class Postmaster:
                 said.append(f"reports leave again ({medium})")
             elif before.get(medium) is not self.troubles[medium]:
                 trouble = self.troubles[medium]
-                said.append(f"cannot send reports: {trouble.message}; next try at {trouble.next_try:%H:%M:%S} UTC")
+                said.append(
+                    f"cannot send reports: {trouble.message}; next try at {trouble.next_try:%H:%M:%S} UTC"
+                )
         return said
 
     def _settle(self, letter: Letter, receipt: Receipt, now: Instant, said: list[str]) -> str:

@@ -256,10 +256,15 @@ class _State(Collector):
             "run_requests", "Run requests handled.", "outcome", ("accepted", "refused", "expired"),
             database.execute("SELECT outcome, count(*) FROM tokens GROUP BY outcome"),
         )  # fmt: skip
+        row = database.execute("SELECT value FROM meta WHERE key = 'delivery'").fetchone()
+        delivery: dict[str, Any] = json.loads(row[0]) if row else {}
         yield _counter(
-            "reports", "Letters sent or given up.", "result", ("sent", "given-up"),
-            database.execute("SELECT state, count(*) FROM letters WHERE state != 'pending' GROUP BY state"),
+            "reports", "Letters sent, given up, and tries that failed.", "result", ("sent", "given-up", "failed"),
+            delivery.get("counts", {}).items(),
         )  # fmt: skip
+        yield _gauge(
+            "reports_blocked", "Whether reports cannot leave at the moment.", bool(delivery.get("problems"))
+        )
 
 
 def _gauge(name: str, about: str, value: float) -> Metric:

@@ -14,6 +14,8 @@ ALL: tuple[str, ...] = (
     "engine:before-outputs",
     "apply:before-commit",
     "apply:after-commit",
+    "letters:after-sending",
+    "letters:after-settling",
     "runner:before-go",
     "runner:after-go",
     "runner:after-spawn",

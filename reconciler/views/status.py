@@ -40,7 +40,9 @@ def view(connection: sqlite3.Connection, who: Viewer, query: Mapping[str, str]) 
     row = connection.execute(
         f"SELECT {_COUNTS} FROM targets WHERE gone = 0 AND {where}", where.values
     ).fetchone()
-    meta = dict(connection.execute("SELECT key, value FROM meta WHERE key IN ('source', 'daemon')"))
+    meta = dict(
+        connection.execute("SELECT key, value FROM meta WHERE key IN ('source', 'daemon', 'delivery')")
+    )
     source: dict[str, Any] = json.loads(meta.get("source") or "{}")
     daemon: dict[str, Any] | None = json.loads(meta.get("daemon") or "null")
     answer: dict[str, Any] = {
@@ -53,6 +55,7 @@ def view(connection: sqlite3.Connection, who: Viewer, query: Mapping[str, str]) 
     }
     if who.is_system:
         answer["source"].update({key: source.get(key) for key in ("held", "refused", "prune", "notices")})
+        answer["reports"] = json.loads(meta.get("delivery") or "{}")
     return answer
 
 

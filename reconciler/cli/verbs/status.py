@@ -69,6 +69,9 @@ def _text(call: Call, status: dict[str, Any]) -> str:
             digest = blocked.get("digest") or blocked.get("approval")
             hint = f"; `reconcile apply --approve {digest}` lets it happen" if digest else ""
             lines.append((title, "failure", f"{blocked.get('message') or blocked.get('reason')}{hint}"))
+    for problem in (status.get("reports") or {}).get("problems", {}).values():
+        since = ago(problem["since"], at)
+        lines.append(("Reports", "failure", f"cannot be sent since {since}: {problem['message']}"))
     lines += [("Notice", "warning", notice) for notice in source.get("notices") or ()]
     lines += [("Rejected", "failure", _rejected(file)) for file in status["rejectedFiles"]]
     lines.append(("Targets", "", f"{counts['targets']}: {_counts(counts)}"))
