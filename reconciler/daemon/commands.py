@@ -6,6 +6,7 @@ import json
 import socket
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +31,21 @@ def _command(function: Callable[[Reconciler, Mapping[str, Any], Viewer], dict[st
     return function
 
 
-def carry_out(reconciler: Reconciler, name: str, payload: Mapping[str, Any], who: Viewer) -> dict[str, Any]:
-    """Carry out one command in the deciding thread. Raises CommandError with what to do."""
+Decide = Callable[[Callable[[], Any]], Any]
+"""Has a call carried out by the thread that decides, and gives its result."""
+
+
+def carry_out(
+    reconciler: Reconciler, name: str, payload: Mapping[str, Any], who: Viewer, decide: Decide
+) -> dict[str, Any]:
+    """Carry out one command; any thread may ask. Raises CommandError with what to do."""
+    if name == "apply":
+        return _apply(reconciler, payload, who, decide)
     function = COMMANDS.get(name)
     if function is None:
         raise CommandError(404, f"there is no command `{name}`")
-    return function(reconciler, payload, who)
+    answer: dict[str, Any] = decide(lambda: function(reconciler, payload, who))
+    return answer
 
 
 def _target(reconciler: Reconciler, payload: Mapping[str, Any], who: Viewer, verb: str) -> TargetId:
@@ -108,16 +118,16 @@ def pause_local(reconciler: Reconciler, payload: Mapping[str, Any], who: Viewer)
     return {"target": str(target), "until": until.isoformat() if until else None}
 
 
-@_command
-def apply(reconciler: Reconciler, payload: Mapping[str, Any], who: Viewer) -> dict[str, Any]:
-    """Look at the source now and apply it."""
+def _apply(reconciler: Reconciler, payload: Mapping[str, Any], who: Viewer, decide: Decide) -> dict[str, Any]:
+    """Look at the source now, without holding up decisions, and have it applied."""
     if not may(who, "apply"):
         raise CommandError(403, f"{who.name} may not apply: that is for system administrators")
     approve = str(payload.get("approve") or "")
     if approve and not may(who, "approve"):
         raise CommandError(403, f"{who.name} may not approve removals")
     look = reconciler.look_patiently(approve)
-    reconciler.take(look)
+    while not decide(partial(reconciler.take, look)):
+        look = reconciler.look_patiently(approve)
     return {"held": look.held.message if look.held else ""}
 
 
@@ -149,7 +159,7 @@ def perform(
         reconciler = Reconciler(told, starts=False)
         try:
             who = _impersonated(reconciler, str(payload.get("as", "") or ""))
-            answer = carry_out(reconciler, command, payload, who)
+            answer = carry_out(reconciler, command, payload, who, lambda call: call())
             reconciler.write_outputs()
             return answer
         finally:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 from reconciler.daemon.inbox import Inbox
-from reconciler.daemon.reconciler import Look, Reconciler
+from reconciler.daemon.reconciler import Reconciler
 
 MIN_WAIT_SECONDS = 0.01
 
@@ -67,13 +66,10 @@ class Loading:
         look = self._reconciler.look()
         if self._stopped:
             return 0.0
-        self._apply(look)
+        if not self._inbox.put(lambda: self._reconciler.take(look)).result():
+            return 0.0
         self._first.set()
         self._inbox.wake()
         if look.held is not None:
             return min(look.held.retry_seconds, self._interval)
         return self._interval
-
-    def _apply(self, look: Look) -> None:
-        taken: Callable[[], object] = lambda: self._reconciler.take(look)  # noqa: E731
-        self._inbox.put(taken).result()

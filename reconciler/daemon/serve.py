@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import selectors
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
@@ -16,6 +16,7 @@ from reconciler.core.access import Viewer
 from reconciler.core.facts import Fact
 from reconciler.core.model import State, TargetId
 from reconciler.daemon.commands import carry_out
+from reconciler.daemon.fingerprints import Fingerprints
 from reconciler.daemon.http import CommandError, Doors, serve_control, serve_tcp
 from reconciler.daemon.inbox import Inbox
 from reconciler.daemon.journal import Journal
@@ -84,6 +85,12 @@ class Daemon:
         self.loading = Loading(self.reconciler, self.inbox, options.interval_seconds)
         self.tidying = Tidying(self.reconciler, self.inbox.put)
         self.reconciler.put_aside = self.tidying.wake
+        self.fingerprints = Fingerprints(
+            lambda: self.reconciler.engine.board.desired,
+            self.reconciler.engine.fingerprint,
+            self.inbox.put,
+            lambda text: journal.say(text, 4),
+        )
         self.letters = Letters(self.reconciler, self.inbox, journal)
         self._selector = selectors.DefaultSelector()
         self._stopping = 0
@@ -140,7 +147,7 @@ class Daemon:
         notify("STOPPING=1")
         self._stopping = self._stopping or signal.SIGTERM
         self.letters.close()
-        for thread in (self.loading, self.tidying):
+        for thread in (self.loading, self.fingerprints, self.tidying):
             thread.stop_soon()
             while not thread.join(0.02):
                 self.inbox.run_all()
@@ -165,7 +172,7 @@ class Daemon:
             if self.loading.failure is not None:
                 return self._failed(self.loading.failure)
             # Nothing is decided before the source was looked at: what it says now counts, not what it said.
-            wait = engine.round().wait_seconds if self.loading.has_looked else None
+            wait = self._round() if self.loading.has_looked else None
             if self.loading.has_looked and monotonic() >= self._recheck_at[0]:
                 self._recheck()
             if engine.problem != problem:
@@ -174,8 +181,9 @@ class Daemon:
             if self.loading.has_looked and not announced:
                 announced = True
                 self._announce()
+                self.fingerprints.start()
             until_letter = self.letters.step() if announced else None
-            if self.options.once and announced and self.reconciler.is_idle(wait) and self.letters.send_rest():
+            if announced and self._is_done(wait):
                 break
             waits = [HEARTBEAT_SECONDS, *(each for each in (wait, until_letter) if each is not None)]
             busy = bool(self._selector.select(0.0)) or wait == 0.0
@@ -189,6 +197,12 @@ class Daemon:
                 self._selector.select(max(0.0, min(waits)))
         return self._exit_code()
 
+    def _is_done(self, wait: float | None) -> bool:
+        """Whether `--once` has nothing left to do."""
+        if not self.options.once or not self.fingerprints.has_looked.is_set():
+            return False
+        return self.reconciler.is_idle(wait) and self.letters.send_rest()
+
     def _recheck(self) -> None:
         """Ask the machine again, at least every minute, what keeps targets from running."""
         now = monotonic()
@@ -196,6 +210,13 @@ class Daemon:
             self.reconciler.recheck()
             self._recheck_at = (now, now + RECHECK_ALL_SECONDS)
         self._recheck_at = (now + RECHECK_SECONDS, self._recheck_at[1])
+
+    def _round(self) -> float | None:
+        begun = monotonic()
+        done = self.reconciler.engine.round()
+        if done.worked:
+            self.outputs.metrics.phase("round", monotonic() - begun)
+        return done.wait_seconds
 
     def _announce(self) -> None:
         count = len(self.reconciler.engine.board.desired.targets)
@@ -243,12 +264,15 @@ class Daemon:
         return self.reconciler.engine.problem
 
     def _command(self, name: str, payload: Mapping[str, Any], who: Viewer) -> Mapping[str, Any]:
-        future = self.inbox.put(lambda: carry_out(self.reconciler, name, payload, who))
+        return carry_out(self.reconciler, name, payload, who, self._decide)
+
+    def _decide(self, call: Callable[[], Any]) -> Any:
         try:
-            answer: Mapping[str, Any] = future.result(COMMAND_SECONDS)
+            return self.inbox.put(call).result(COMMAND_SECONDS)
         except FutureTimeout as error:
             raise CommandError(503, "the daemon is busy", "try again") from error
-        return answer
+        except HostMismatch as error:
+            raise CommandError(423, str(error)) from error
 
     # What the engine tells.
 

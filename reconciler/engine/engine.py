@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -90,7 +90,8 @@ class Round:
     """When the engine wants its next round, in seconds from now (None: only when something happens)."""
 
     wait_seconds: float | None
-    busy: bool = False
+    worked: bool = False
+    """Whether there was anything to decide."""
 
 
 class Engine:
@@ -210,14 +211,15 @@ class Engine:
         self._transact(change, now)
         return removed
 
-    def fingerprint(self, target: TargetId, digest: str) -> None:
-        """Tell what a target's watched files look like now."""
+    def fingerprint(self, digests: Mapping[TargetId, str]) -> None:
+        """Tell what targets' watched files look like now. Of targets that are not there any more nothing is kept."""
         now = self.parts.clock.now()
 
         def change() -> None:
-            if self.board.seen(target).fingerprint != digest:
-                self.board.record(target, f.Fingerprinted(now.wall, digest))
-                self.board.look(target, now)
+            for target, digest in digests.items():
+                if self.board.plan_of(target) is not None and self.board.seen(target).fingerprint != digest:
+                    self.board.record(target, f.Fingerprinted(now.wall, digest))
+                    self.board.look(target, now)
 
         self._transact(change, now)
 
@@ -243,15 +245,16 @@ class Engine:
             self.problem = f"cannot write the state: {error}; runs go on, and it is tried again every second"
             return Round(RETRY_STATE_SECONDS)
         self.problem = ""
-        if left:
-            return Round(0.0, busy=True)
-        return Round(self._wait(now))
+        if left is None:
+            return Round(self._wait(now))
+        return Round(0.0 if left else self._wait(now), worked=True)
 
-    def _work(self, now: Instant) -> bool:
+    def _work(self, now: Instant) -> bool | None:
+        """Do what there is to do; whether more is left, None when there was nothing."""
         events, looked = list(self._events), list(dict.fromkeys(self._touched))
         due = [] if now.boot < self._hold_until_boot else self.store.due(now.wall.timestamp(), MAX_TARGETS)
         if not (events or looked or due or self._counts or self.board.stirred):
-            return False
+            return None
         begun = self.parts.measure()
         left: list[TargetId] = []
 

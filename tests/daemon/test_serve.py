@@ -217,7 +217,7 @@ def test_an_exit_by_signal_is_recorded_as_such(place: Installation) -> None:
 
 
 def test_names_with_unicode_and_shell_characters_arrive_as_they_are(place: Installation) -> None:
-    words = ["printf", "%s|", "größe $(id) `id` ; rm -rf 'x' \"y\" *", "日本語"]
+    words = ["printf", "%s|", "größe $$(id) `id` ; rm -rf 'x' \"y\" *", "日本語"]
     place.write("j.yaml", job("j", "", command=words, environment={"ODD": "a\tb $HOME é"}))
     place.serve()
     assert place.run("run", "j", "--wait").returncode == 0
