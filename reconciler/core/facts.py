@@ -170,7 +170,7 @@ class Probed(Fact):
 
 @dataclass(frozen=True, slots=True)
 class Fingerprinted(Fact):
-    """A heartbeat: what the watched files looked like."""
+    """A heartbeat: what the watched files looked like; before the `:` in `digest` stands which files those are."""
 
     digest: str
 

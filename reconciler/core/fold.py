@@ -63,8 +63,9 @@ def _joined(seen: Seen, fact: f.Joined) -> None:
     if seen.since is not None:
         # An edit never fires retroactively: what the old interval has not fired counts anew.
         _count_anew(seen, fact.at)
-    if fact.again and fact.mode is not seen.mode:
+    if fact.again and (fact.mode is not seen.mode or seen.gone):
         seen.causes.clear()
+        seen.fingerprint = seen.fingerprint_handled = ""
     seen.since = fact.at
     seen.cursor = epoch(fact.at)
     seen.mode = fact.mode
@@ -192,9 +193,15 @@ def _probed(seen: Seen, fact: f.Probed) -> None:
 
 
 def _fingerprinted(seen: Seen, fact: f.Fingerprinted) -> None:
-    if not seen.fingerprint_handled:
+    if _subject(seen.fingerprint_handled) != _subject(fact.digest):
+        # Seen for the first time, or other patterns: changes count from here.
         seen.fingerprint_handled = fact.digest
     seen.fingerprint = fact.digest
+
+
+def _subject(digest: str) -> str:
+    """Which patterns a digest speaks of (`daemon.watched`)."""
+    return digest.partition(":")[0]
 
 
 _CLAMPED = ("since", "last_started_at", "every_from", "probed_at", "upstream_mark")

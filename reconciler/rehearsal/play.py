@@ -100,7 +100,7 @@ class _Playing:
         self._apply(self._versions[0])
         for target, plan in self.applied.targets.items():
             if plan.criteria is not None and plan.criteria.on_change:
-                self.engine.fingerprint(target, "as it was")
+                self.engine.fingerprint({target: "files:as they were"})
         for at, happen in self._timeline():
             self._live_until(from_epoch(at))
             happen()
@@ -208,7 +208,7 @@ class _Playing:
             case Doing.CANCEL:
                 self.engine.request_cancel(target, None, "test")
             case Doing.CHANGE:
-                self.engine.fingerprint(target, f"change {next(self._changes)}")
+                self.engine.fingerprint({target: f"files:change {next(self._changes)}"})
             case _:
                 raise AssertionError(event.doing)
 
