@@ -117,9 +117,9 @@ class Tidying:
             self._tidy(target)
             self._stopped.wait(PACE_SECONDS)
         total = self._desired.retention.total_bytes
-        if sum(self._sizes.values()) > total and monotonic() >= self._shrink_at:
-            if self._shrink(total) > 0:
-                self._shrink_at = monotonic() + AGAIN_SECONDS
+        too_much = sum(self._sizes.values()) > total
+        if too_much and monotonic() >= self._shrink_at and self._shrink(total) > 0:
+            self._shrink_at = monotonic() + AGAIN_SECONDS
 
     @property
     def _desired(self) -> Desired:
@@ -138,7 +138,9 @@ class Tidying:
         with self._open() as database:
             found = _entries(database, target, self._size)
             oldest = min((e.over_at for e in found if e.over_at is not None), default=None)
-            before = max(now - rules.age_seconds, min(oldest, now) if oldest is not None else 0.0)
+            # Only where runs have to go, what was noted before the oldest of them goes too; else it may grow old.
+            full = oldest is not None and len(found) >= rules.runs
+            before = max(now - rules.age_seconds, min(oldest, now) if full and oldest is not None else 0.0)
             notes = database.execute(
                 "SELECT count(*) FROM facts WHERE job=? AND domain=? AND run='' AND at < ?", (*target, before)
             ).fetchone()[0]
@@ -175,7 +177,7 @@ class Tidying:
 
     def _shrink(self, total: int) -> int:
         """Remove the oldest runs of the whole installation until all keep within `total`; return what is too much."""
-        excess, last = sum(self._sizes.values()) - total, 0
+        excess, last = sum(self._sizes.values()) - total, -(1 << 62)
         while excess > 0 and not self._stopped.is_set():
             with self._open() as database:
                 rows = database.execute(_OLDEST, (last, BATCH)).fetchall()
