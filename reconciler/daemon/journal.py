@@ -21,45 +21,57 @@ class Journal:
 
     def say(self, text: str, level: int = 6) -> None:
         """Write one line. `level` is that of syslog(3): 3 error, 4 warning, 6 info."""
+        self._write(self._line(text, level))
+
+    def _line(self, text: str, level: int) -> str:
         if self._plain:
             word = {3: "error: ", 4: "warning: "}.get(level, "")
-            line = f"{wall().strftime('%H:%M:%S')} {word}{text}"
-        else:
-            line = f"<{level}>{text}"
+            return f"{wall().strftime('%H:%M:%S')} {word}{text}\n"
+        return f"<{level}>{text}\n"
+
+    def _write(self, text: str) -> None:
         try:
-            print(line, file=sys.stderr, flush=True)  # noqa: T201 - this is the daemon's log
+            sys.stderr.write(text)
+            sys.stderr.flush()
         except OSError:
             # Nobody listens any more; that must not stop the runs.
             return
 
     def tell(self, facts: list[tuple[TargetId, Fact]]) -> None:
-        """Write the facts that a person wants to read; the others are in `events`."""
+        """Write the facts that a person wants to read, in one go; the others are in `events`."""
+        lines: list[str] = []
+
+        def say(text: str, level: int = 6) -> None:
+            lines.append(self._line(text, level))
+
         for target, fact in facts:
             match fact:
                 case f.Started():
-                    self.say(f"● {target}/{fact.run} started (attempt {fact.attempt})")
+                    say(f"● {target}/{fact.run} started (attempt {fact.attempt})")
                 case f.Finished():
                     words = f"{fact.state.icon} {target}/{fact.run} {fact.state}"
                     why = " ".join(part for part in (str(fact.reason), fact.message) if part)
-                    self.say(words + (f": {why}" if why else ""), 4 if fact.state in _BAD else 6)
+                    say(words + (f": {why}" if why else ""), 4 if fact.state in _BAD else 6)
                 case f.Settled():
                     count = f"{fact.count} slots" if fact.count > 1 else "1 slot"
-                    self.say(f"{fact.state.icon} {target} {count} {fact.state}: {fact.reason}", 5)
+                    say(f"{fact.state.icon} {target} {count} {fact.state}: {fact.reason}", 5)
                 case f.OverdueBegan():
-                    self.say(f"! {target} is overdue: {fact.message}", 4)
+                    say(f"! {target} is overdue: {fact.message}", 4)
                 case f.OverdueEnded():
-                    self.say(f"✔ {target} is not overdue any more")
+                    say(f"✔ {target} is not overdue any more")
                 case f.Probed(outcome="failed"):
-                    self.say(f"✘ {target} probe failed: {fact.message}", 4)
+                    say(f"✘ {target} probe failed: {fact.message}", 4)
                 case f.HistoryRemoved():
                     by = f" by {fact.by}" if fact.by else f" (retention: {fact.rule})"
                     runs = f"{fact.count} run{'s' if fact.count != 1 else ''}"
-                    self.say(f"- {target} {runs} removed from the history{by}, {fact.size_bytes} bytes")
+                    say(f"- {target} {runs} removed from the history{by}, {fact.size_bytes} bytes")
                 case f.ClockSetBack():
-                    self.say(f"! {target} the clock was set back; slots count from now", 4)
+                    say(f"! {target} the clock was set back; slots count from now", 4)
                 case f.Joined() if not fact.again:
-                    self.say(f"+ {target} ({fact.mode})")
+                    say(f"+ {target} ({fact.mode})")
                 case f.Left():
-                    self.say(f"- {target} removed")
+                    say(f"- {target} removed")
                 case _:
                     pass
+        if lines:
+            self._write("".join(lines))

@@ -26,11 +26,12 @@ from reconciler.daemon.lock import StateHeld, StateLock, StateUnusable, prepare
 from reconciler.daemon.notify import notify
 from reconciler.daemon.options import ServeOptions
 from reconciler.daemon.outputs import Outputs
-from reconciler.daemon.reconciler import HostMismatch, Reconciler
+from reconciler.daemon.reconciler import HostMismatch, Look, Reconciler
+from reconciler.daemon.sync import SyncDoor
 from reconciler.daemon.tidying import Tidying
 from reconciler.store.sqlite import StoreError
 
-FLUSH_AT_LEAST_SECONDS = 0.5
+FLUSH_AT_LEAST_SECONDS = 1.0
 """Outputs are written at least so often, however much there is to decide."""
 HEARTBEAT_SECONDS = 5.0
 """The loop never sleeps longer, so that a step of the clock is noticed."""
@@ -82,7 +83,7 @@ class Daemon:
         self.outcomes: dict[tuple[TargetId, str], State] = {}
         self.reconciler = Reconciler(options, starts=True, changed=self._changed, recorded=self._recorded)
         self.outputs = Outputs(options.state, self.reconciler.clock, options.metrics_max_targets)
-        self.loading = Loading(self.reconciler, self.inbox, options.interval_seconds)
+        self.loading = Loading(self.reconciler, self.inbox, options.interval_seconds, self._looked)
         self.tidying = Tidying(self.reconciler, self.inbox.put)
         self.reconciler.put_aside = self.tidying.wake
         self.fingerprints = Fingerprints(
@@ -102,6 +103,7 @@ class Daemon:
             viewer=self.reconciler.viewer_of_user,
             impersonate=self.reconciler.impersonate,
             metrics=self.outputs.metrics_page,
+            sync=SyncDoor(options.secrets, lambda: self.loading.hint("sync")),
             ready=self._ready,
             healthy=lambda: "",
         )
@@ -250,7 +252,7 @@ class Daemon:
             self.inbox.wake()
 
         def hint(*_: object) -> None:
-            self.loading.hint()
+            self.loading.hint("command")
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
@@ -263,7 +265,16 @@ class Daemon:
             return "the source was not read yet"
         return self.reconciler.engine.problem
 
+    def _looked(self, look: Look, trigger: str) -> None:
+        self.outputs.metrics.resync(trigger)
+        if look.held is not None:
+            self.outputs.metrics.watch_error(str(look.held.reason))
+        elif look.proposal is not None:
+            self.outputs.metrics.phase("load", look.seconds)
+
     def _command(self, name: str, payload: Mapping[str, Any], who: Viewer) -> Mapping[str, Any]:
+        if name == "apply":
+            self.outputs.metrics.resync("command")
         return carry_out(self.reconciler, name, payload, who, self._decide)
 
     def _decide(self, call: Callable[[], Any]) -> Any:

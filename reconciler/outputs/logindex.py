@@ -47,7 +47,7 @@ class _Tail:
         self.indexed = 0
         self.last_entry = -1e9
         self.looked = seconds[1]
-        self._resume(seconds)
+        self._resumed = False
 
     def _resume(self, seconds: tuple[float, float]) -> None:
         """Go on where the index ends. How long nobody looked: since its last entry, else since the start."""
@@ -66,6 +66,9 @@ class _Tail:
     def look(self, seconds: tuple[float, float], most: int) -> bool:
         """Read on; True when there is more than `most` bytes."""
         wall, boot = seconds
+        if not self._resumed:
+            self._resumed = True
+            self._resume(seconds)
         try:
             fd = os.open(f"{self.folder}/{LOG}", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
