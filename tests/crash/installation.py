@@ -90,7 +90,7 @@ class Installation:
         folder.mkdir(exist_ok=True)
         documents = [
             "apiVersion: reconciler/v1\nkind: Installation\nmetadata: {name: installation}\n"
-            "spec: {maxParallel: 6, retention: {log: 64KiB}}\n"
+            "spec: {maxParallel: 6, retention: {runs: 100000, log: 64KiB}}\n"
         ]
         for job in self.jobs:
             cron = "* * * * * *" if job.period == 1 else f"*/{job.period} * * * * *"
