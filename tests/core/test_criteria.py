@@ -157,9 +157,9 @@ def test_criteria_met_while_a_run_goes_on_are_held_and_give_one_run():
 
 def test_a_change_of_files_starts_one_run_and_what_was_first_seen_starts_none():
     life = Life(automatic(Criteria(on_change=("/etc/ldap/**",))), "2026-03-01T12:00")
-    life.tell(f.Fingerprinted(utc("2026-03-01T12:00"), "a"))
+    life.tell(f.Fingerprinted(utc("2026-03-01T12:00"), "ldap:a"))
     assert life.wishes("2026-03-01T12:00") == []
-    life.tell(f.Fingerprinted(utc("2026-03-01T13:00"), "b"))
+    life.tell(f.Fingerprinted(utc("2026-03-01T13:00"), "ldap:b"))
 
     assert life.wishes("2026-03-01T13:00") == ["20260301T130000Z-change"]
     assert life.wishes("2026-03-01T14:00") == []
