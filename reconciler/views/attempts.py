@@ -79,6 +79,8 @@ class AttemptLog:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
+        self.unread_secrets: list[str] = []
+        """Names of the secrets whose values nobody can mask: they are gone, or not for this reader."""
         self._entries = entries(folder)
         self._ends = [entry.end for entry in self._entries]
         self._ended_at = os.stat(f"{folder}/{LOG}").st_mtime if self.is_over and self.size else None
@@ -104,9 +106,10 @@ class AttemptLog:
         return entry.at, entry.late
 
     def secrets(self) -> list[str]:
-        """The values that this attempt was given, as far as they can be read now."""
+        """The values that this attempt was given, as far as they can be read now; see `unread_secrets`."""
         order = read_journal(self.folder).order or {}
         values = []
+        self.unread_secrets = []
         for name in dict(order.get("secrets") or {}).values():
             try:
                 with open(
@@ -114,7 +117,7 @@ class AttemptLog:
                 ) as file:
                     values.append(file.read().rstrip("\n"))
             except OSError:
-                continue
+                self.unread_secrets.append(str(name))
         return values
 
     def piece(self, offset: int, over: bool) -> tuple[list[Line], int]:

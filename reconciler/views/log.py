@@ -47,6 +47,7 @@ def view(connection: sqlite3.Connection, who: Viewer, query: Mapping[str, str]) 
     # Asked before reading: what is written after the question belongs to the next piece.
     over = log.is_over or state not in ("queued", "running") or attempt < attempts
     cook = _cook(log, query)
+    answer["unmasked"] = log.unread_secrets
     tail = int(number(query, "tail", -1))
     offset = int(number(query, "offset"))
     if tail < 0 or offset:

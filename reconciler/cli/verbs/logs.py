@@ -36,7 +36,13 @@ _ICONS = {"warning": ICONS["warning"], "error": ICONS["failure"]}
 def command(call: Call, name: str, follow: bool, mark_read: bool, since: str, **filters: Any) -> None:
     query = {**filters, "name": name, "since": instant_option(since, now())}
     printer = _Printer(call)
-    for answer in _pieces(call, query, _first(call, query, follow), follow):
+    first = _first(call, query, follow)
+    if first.get("unmasked"):
+        names = ", ".join(first["unmasked"])
+        say(
+            f"warning: the run was given secrets that cannot be read now, so their values are not masked: {names}"
+        )
+    for answer in _pieces(call, query, first, follow):
         printer.take(answer["items"])
     printer.end()
     if not follow and answer["attempts"] > 1 and answer["attempt"] == answer["attempts"]:
