@@ -46,9 +46,8 @@ class Letters:
 
     def send_rest(self) -> bool:
         """For a daemon that is about to leave: close what waits for company; True when all that can be sent is."""
-        if self._rest_until is None:
-            self._rest_until = monotonic() + REST_SECONDS
-            self._reconciler.post.hurry(self._reconciler.clock.now())
+        self._rest_until = self._rest_until or monotonic() + REST_SECONDS
+        if self._reconciler.post.hurry(self._reconciler.clock.now()):
             self.step()
         return not (self._reconciler.post.on_the_way or self._receipts) or monotonic() > self._rest_until
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ from reconciler.ports.store import Store
 
 BATCH: Final = 50
 CLOSED_AT_ONCE: Final = 100
+MOST_HURRIED: Final = 10_000
 MOST_ITEMS: Final = 200
 """Of a group's letter; the rest is counted."""
 MOST_TAILS: Final = 10
@@ -50,6 +52,7 @@ SHOWN_BYTES: Final = 32 << 10
 ATTACHED_BYTES: Final = 256 << 10
 KEEP_SECONDS: Final = 30 * 86400.0
 """How long it is known which letters were sent."""
+TIDY_SECONDS: Final = 3600.0
 
 _REPORTABLE: Final = (f.Finished, f.Settled, f.OverdueBegan, f.OverdueEnded)
 _WITH_LOG: Final = ("failure", "interrupted", "warning", "success", "recovered", "cancelled")
@@ -84,6 +87,7 @@ class Postmaster:
         self._digests: dict[tuple[str, str], tuple[frozenset[TargetId], bool]] = {}
         """(recipient, digest): its targets, and whether it is sent with nothing to say too."""
         self._siblings: dict[str, int] = {}
+        self._tidied_at = 0.0
 
     # In the transaction that records facts.
 
@@ -228,6 +232,7 @@ class Postmaster:
         """Close the letters whose time has come, and give those to be sent now; `settle` is owed for each."""
         at = now.wall.timestamp()
         self._subscribe(now)
+        self._tidy(at)
         if self._letters.ready(at, 1):
             with self._store.transaction():
                 for letter in self._letters.ready(at, CLOSED_AT_ONCE):
@@ -245,13 +250,14 @@ class Postmaster:
         busy = any(letter.medium == medium for letter in self._on_the_way.values())
         return not busy and (trouble is None or trouble.next_try <= now.wall)
 
-    def hurry(self, now: Instant) -> None:
-        """Let nothing wait for company any more: close all letters but the digests."""
-        at = now.wall.timestamp()
-        with self._store.transaction():
-            for letter in self._letters.ready(float("inf"), 1_000_000):
-                if not letter.key.startswith("digest "):
-                    self._letters.close(letter.id, at, self._closed(letter))
+    def hurry(self, now: Instant) -> int:
+        """Let nothing wait for company any more: close all letters but the digests; return how many."""
+        waiting = [each for each in self._letters.ready(math.inf, MOST_HURRIED) if not _is_digest(each)]
+        if waiting:
+            with self._store.transaction():
+                for letter in waiting:
+                    self._letters.close(letter.id, now.wall.timestamp(), self._closed(letter))
+        return len(waiting)
 
     def wait_seconds(self, now: Instant) -> float | None:
         """Until when `leave` has nothing to do, unless something is settled."""
@@ -274,7 +280,7 @@ class Postmaster:
 
     def _close(self, letter: Letter, now: Instant) -> None:
         at = now.wall.timestamp()
-        if letter.key.startswith("digest "):
+        if _is_digest(letter):
             self._close_digest(letter, now)
         elif letter.group and letter.latest > at and self._letters.open_runs(letter.group):
             self._letters.postpone(letter.id, letter.latest, letter.body)
@@ -315,8 +321,14 @@ class Postmaster:
             for recipient, spec in self._digests:
                 if self._letters.collecting(MAIL, recipient, f"digest {spec}") is None:
                     self._begin_digest(recipient, spec, now)
-            self._letters.forget(now.wall.timestamp() - KEEP_SECONDS)
         self._subscribed = self.desired
+
+    def _tidy(self, at: float) -> None:
+        """Now and then, let go of what was sent long ago."""
+        if at - self._tidied_at >= TIDY_SECONDS or at < self._tidied_at:
+            with self._store.transaction():
+                self._letters.forget(at - KEEP_SECONDS)
+            self._tidied_at = at
 
     def _index(self) -> None:
         """Find the subscriptions in what is in force."""
@@ -426,6 +438,10 @@ class Postmaster:
         tries = known.tries + 1 if known is not None else 1
         next_try = now.wall + timedelta(seconds=retry_seconds(tries))
         self.troubles[medium] = Trouble(known.since if known else now.wall, message, tries, next_try)
+
+
+def _is_digest(letter: Letter) -> bool:
+    return letter.key.startswith("digest ")
 
 
 def _told(trouble: Trouble) -> dict[str, str]:

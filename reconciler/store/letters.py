@@ -160,9 +160,8 @@ class LetterBox:
         self.db.execute(f"DELETE FROM letter_items WHERE letter IN ({old})", (before,))  # noqa: S608
         self.db.execute(f"DELETE FROM letters WHERE id IN ({old})", (before,))  # noqa: S608
         self.db.execute(
-            "DELETE FROM letter_tails WHERE NOT EXISTS (SELECT 1 FROM letters l JOIN letter_items i ON i.letter = l.id"
-            " WHERE l.state IN ('collecting', 'pending') AND (i.job, i.domain, i.run) ="
-            " (letter_tails.job, letter_tails.domain, letter_tails.run))"
+            "DELETE FROM letter_tails WHERE (job, domain, run) NOT IN (SELECT i.job, i.domain, i.run FROM letters l"
+            " JOIN letter_items i ON i.letter = l.id WHERE l.state IN ('collecting', 'pending'))"
         )
 
     # Tails.
