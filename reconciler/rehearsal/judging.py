@@ -11,7 +11,7 @@ from reconciler.core.facts import from_epoch
 from reconciler.core.model import TargetId
 from reconciler.core.zones import zone
 from reconciler.rehearsal.play import Chronicle, Entry, entries_of, play
-from reconciler.rehearsal.script import Case, Expectation
+from reconciler.rehearsal.script import Case, Expectation, Script
 from reconciler.rehearsal.staging import Files, Setting
 
 NEAR: Final = 2
@@ -40,6 +40,11 @@ class Verdict:
     @property
     def is_good(self) -> bool:
         return not self.misses and not self.diagnostics
+
+
+def invalid(script: Script) -> Verdict:
+    """What becomes of a file that cannot be understood."""
+    return Verdict(Case(script.path, script.path, 1), diagnostics=script.diagnostics)
 
 
 def judge(case: Case, repository: Callable[[], Files]) -> Verdict:

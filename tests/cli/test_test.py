@@ -95,21 +95,21 @@ def test_a_test_that_cannot_be_understood_is_invalid_and_all_its_mistakes_are_sa
     )
     said = cli("test")
     assert said.code == 3
-    assert "did you mean `steps`?" in said.err
-    assert "`runn` cannot be expected" in said.err
-    assert "did you mean `run`?" in said.err
-    assert "tests/bad.yaml:7" in said.err
-    assert "`25:30Z` is not a time" in said.err
-    assert "does not say when" in said.err
-    assert "`explode` cannot happen" in said.err
-    assert "neither a test nor a document of jobs.d" in said.err
+    assert "did you mean `steps`?" in said.out
+    assert "`runn` cannot be expected" in said.out
+    assert "did you mean `run`?" in said.out
+    assert "tests/bad.yaml:7" in said.out
+    assert "`25:30Z` is not a time" in said.out
+    assert "does not say when" in said.out
+    assert "`explode` cannot happen" in said.out
+    assert "neither a test nor a document of jobs.d" in said.out
 
 
 def test_a_local_time_that_the_clock_leaves_out_is_refused(tests: Path, cli: Cli) -> None:
     (tests / "bad.yaml").write_text(WRONG.replace("2026-10-25T02:30 ", "2026-03-29T02:30 "))
     said = cli("test")
     assert said.code == 3
-    assert "Europe/Paris has no 2026-03-29T02:30" in said.err
+    assert "Europe/Paris has no 2026-03-29T02:30" in said.out
 
 
 def test_a_name_that_there_is_not_is_invalid_with_a_suggestion(tests: Path, cli: Cli) -> None:
@@ -183,6 +183,21 @@ def test_ci_systems_are_told_in_their_own_form(form: str, tests: Path, cli: Cli)
             assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("2", "1", "0")
         case "github":
             assert said.out.startswith("::error file=tests/b.yaml,line=5,title=twice::expected: at")
+
+
+@pytest.mark.parametrize("form", ["json", "junit", "github"])
+def test_a_file_that_cannot_be_understood_is_said_in_that_form_too(form: str, tests: Path, cli: Cli) -> None:
+    (tests / "bad.yaml").write_text("test: bad\nstepz: []\n")
+    said = cli("test", "-o", form)
+    assert said.code == 3
+    assert "unknown field `stepz`" in said.out
+    match form:
+        case "json":
+            assert json.loads(said.out)["items"][0]["outcome"] == "invalid"
+        case "junit":
+            assert ElementTree.fromstring(said.out).get("errors") == "1"
+        case "github":
+            assert said.out.startswith("::error file=tests/bad.yaml,line=2,")
 
 
 def test_more_than_one_run_at_a_time_is_counted(tests: Path, cli: Cli) -> None:

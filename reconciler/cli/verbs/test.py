@@ -32,7 +32,6 @@ from reconciler.cli.out import emit
 from reconciler.cli.reading import SOURCE, repository_of
 
 if TYPE_CHECKING:
-    from reconciler.core.diagnostics import Diagnostic
     from reconciler.rehearsal.judging import Verdict
     from reconciler.rehearsal.script import Script
 
@@ -49,40 +48,34 @@ def command(call: Call, files: tuple[str, ...]) -> int:
 
     begun = monotonic()
     scripts = [_read(path) for path in (_listed(files) if files else _beside(call))]
-    found = [each for script in scripts for each in script.diagnostics]
     verdicts = list(_verdicts(call, scripts))
-    _show(call, verdicts, found)
-    if not verdicts and not found:
+    if not verdicts:
         where = ", ".join(files) or f"{FOLDER}/ beside {SOURCE}"
         raise Failure(Exit.NOT_FOUND, f"there are no tests in {where}", "`reconcile test --help` shows one")
-    words = f"{len(found)} errors, " if found else ""
-    say(f"{words}{summary(verdicts)} in {monotonic() - begun:.1f}s")
-    if found or any(each.diagnostics for each in verdicts):
+    _show(call, verdicts)
+    say(f"{summary(verdicts)} in {monotonic() - begun:.1f}s")
+    if any(each.diagnostics for each in verdicts):
         return Exit.INVALID
     return Exit.FAILED if any(each.misses for each in verdicts) else Exit.OK
 
 
-def _show(call: Call, verdicts: list[Verdict], found: list[Diagnostic]) -> None:
-    from reconciler.core.diagnostics import render
+def _show(call: Call, verdicts: list[Verdict]) -> None:
     from reconciler.rehearsal import rendering
 
     match call.output:
         case "json":
             emit(rendering.render_json(verdicts))
         case "github":
-            emit(render(found, "github") + rendering.render_github(verdicts))
-            return
+            emit(rendering.render_github(verdicts))
         case "junit":
             emit(rendering.render_junit(verdicts))
         case _:
             emit(rendering.render_text(verdicts))
-    if found:
-        say(render(found).rstrip())
 
 
 def _verdicts(call: Call, scripts: list[Script]) -> Iterator[Verdict]:
     from reconciler.cli.tree import files_of
-    from reconciler.rehearsal.judging import judge
+    from reconciler.rehearsal.judging import invalid, judge
 
     known: list[tuple[str, bytes]] = []
 
@@ -92,6 +85,8 @@ def _verdicts(call: Call, scripts: list[Script]) -> Iterator[Verdict]:
         return known
 
     for script in scripts:
+        if script.diagnostics:
+            yield invalid(script)
         for case in script.cases:
             yield judge(case, repository)
 
