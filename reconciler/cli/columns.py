@@ -147,7 +147,7 @@ def _request_columns(when: Callable[[str | None], str]) -> list[Column]:
         Column("REQUEST", lambda item: item["name"]),
         Column("AREA", lambda item: item["domain"]),
         Column("HANDLED", lambda item: when(item["handledAt"])),
-        Column("RUNS", lambda item: str(len(item.get("runs") or ())), right=True),
+        Column("RUNS", lambda item: str(len(item.get("targets") or ())), right=True),
         Column("BY", lambda item: item["requester"]),
         Column("MESSAGE", lambda item: str(item.get("message") or item.get("reason") or "")),
     ]

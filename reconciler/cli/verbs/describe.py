@@ -128,13 +128,25 @@ def _job(call: Call, answer: dict[str, Any]) -> Iterator[str]:
     if spec.get("parameters"):
         yield _title(call, "Parameters (reconcile run --param NAME=VALUE)")
         for name, declared in spec["parameters"].items():
-            default = f", default {declared['default']}" if "default" in declared else ""
-            yield f"  {name} ({declared.get('type', 'string')}{default}) {declared.get('description', '')}\n"
+            yield f"  {name} ({_parameter(declared)}) {declared.get('description', '')}".rstrip() + "\n"
     yield from _list(call, "Recent runs", "runs", answer["runs"])
     yield from _list(call, "Recent events", "events", answer["events"])
     if spec:
         yield _title(call, "Definition")
         yield "".join(f"  {line}\n" for line in dump(spec).splitlines())
+
+
+def _parameter(declared: dict[str, Any]) -> str:
+    """What a parameter may be, in a few words."""
+    from reconciler.core.yamlout import scalar
+
+    words = [declared.get("type", "string")]
+    if "enum" in declared:
+        words.append("one of " + ", ".join(scalar(each) for each in declared["enum"]))
+    if "pattern" in declared:
+        words.append(f"matching {declared['pattern']}")
+    words.append(f"default {scalar(declared['default'])}" if "default" in declared else "no default")
+    return ", ".join(words)
 
 
 def _next(call: Call, answer: dict[str, Any], at: float) -> Iterator[str]:
