@@ -90,8 +90,7 @@ class _Reading:
         lines = data.split(b"\n")
         found = []
         ends = [each.line for each in stream.documents[1:]] + [len(lines)]
-        for document, end in zip(stream.documents, ends, strict=True):
-            # Only the lines of this document: the next one begins with its `---`.
+        for document, end in zip(stream.documents, ends, strict=False):
             text = b"\n" * document.line + b"\n".join(lines[document.line : end])
             found.append((document, text))
         return found

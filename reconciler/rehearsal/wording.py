@@ -10,7 +10,7 @@ from typing import Final
 
 from reconciler.core.diagnostics import suggest
 from reconciler.core.model import Reason, State, Trigger
-from reconciler.core.zones import wall_seconds, zone
+from reconciler.core.zones import FIRST_YEAR, LAST_YEAR, wall_seconds, zone
 from reconciler.rehearsal.script import STRETCHES, Doing, Event, Expectation
 
 MINUTE: Final = 60
@@ -104,6 +104,8 @@ class Reader:
         if day is None and not self._day:
             raise NotUnderstood(f"`{text}` has no date, and none was named before")
         self._day = day = day or self._day
+        if not FIRST_YEAR < int(day[:4]) < LAST_YEAR:
+            raise NotUnderstood(f"`{text}` is not between {FIRST_YEAR + 1} and {LAST_YEAR - 1}")
         try:
             if clock is None:
                 first = date.fromisoformat(day)
