@@ -122,6 +122,8 @@ class Changes:
     """Documents kept at their last good version, and why."""
     diagnostics: tuple[Diagnostic, ...] = ()
     refused: str = ""
+    drift: tuple[tuple[str, str], ...] = ()
+    """Targets with a local override, and which: what is in force there is not what any file says."""
 
     @property
     def is_empty(self) -> bool:

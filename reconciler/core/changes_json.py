@@ -40,6 +40,7 @@ def to_plain(changes: Changes) -> dict[str, Any]:
             "kept": [{"target": str(item.target), "why": item.why} for item in checked.kept],
         },
         "held": [{"object": name, "why": why} for name, why in changes.held],
+        "drift": [{"target": name, "what": what} for name, what in changes.drift],
         "rejected": [
             {"code": each.code, "path": each.path, "line": each.line, "message": each.message}
             for each in changes.diagnostics

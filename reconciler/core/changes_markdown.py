@@ -74,6 +74,9 @@ def _lines(changes: Changes, title: str, most: int) -> Iterator[str]:
         ]
         heads = ("", "Target", "Planning", "Next run", f"Runs in {plural(changes.days, 'day')}", "")
         yield from _table("Targets", heads, rows, most)
+    if changes.drift:
+        rows = [f"- {_code(name)}: {_escaped(what)}" for name, what in changes.drift]
+        yield from _folded("Drift: overridden on that machine", rows, most)
     if changes.held:
         rows = [f"- {_escaped(f'{name}: {why}')}" for name, why in changes.held]
         yield from _folded("Kept at the last good version", rows, most)

@@ -53,6 +53,8 @@ class _Text:
             yield from self._block(
                 "Look out", (f"  {self._paint(_BOLD, '!')} {each}" for each in changes.warnings)
             )
+        if changes.drift:
+            yield from self._block("Drift: overridden on this machine", self._drift())
         if changes.held:
             yield from self._block("Kept at the last good version", self._held())
         if changes.guard.pending:
@@ -130,6 +132,10 @@ class _Text:
     def _held(self) -> Iterator[str]:
         for name, why in self._changes.held[: self._rows]:
             yield f"      {name}: {visible(why)}"
+
+    def _drift(self) -> Iterator[str]:
+        for name, what in self._changes.drift[: self._rows]:
+            yield f"      {name}: {visible(what)}"
 
     def _guard(self) -> Iterator[str]:
         checked = self._changes.guard

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from reconciler.core import facts as f
-from reconciler.core.decide import clash, make_way, pause_of, settle_rest
+from reconciler.core.decision import pause_of
 from reconciler.core.model import Desired, Instant, Plan, Request, RunNow, State, TargetId, Trigger
+from reconciler.core.slots import clash, make_way, settle_rest
 from reconciler.engine.board import Board
 
 FUTURE = timedelta(minutes=5)

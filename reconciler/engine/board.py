@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from reconciler.core import facts as f
-from reconciler.core.decide import Decision, Stop
+from reconciler.core.decision import Decision, Stop
 from reconciler.core.facts import Fact, Seen, is_heartbeat
 from reconciler.core.fold import fold, is_ahead
 from reconciler.core.model import Desired, Instant, Plan, Reason, State, TargetId

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from reconciler.core.decide import pause_of
+from reconciler.core.decision import pause_of
 from reconciler.core.facts import Seen
 from reconciler.core.model import Instant, Plan, State
 from reconciler.ports.store import Summary
@@ -75,4 +75,5 @@ def _drift(seen: Seen, now: Instant) -> str:
     if seen.pause_until is None or seen.pause_until <= now.wall:
         return ""
     by = f" by {seen.pause_by}" if seen.pause_by else ""
-    return f"paused locally{by} until {seen.pause_until.isoformat(timespec='seconds')}"
+    why = f": {seen.pause_reason}" if seen.pause_reason else ""
+    return f"paused locally{by} until {seen.pause_until.isoformat(timespec='seconds')}{why}"

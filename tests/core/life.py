@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from reconciler.core import facts as f
-from reconciler.core.decide import Decision, Stop, decide
+from reconciler.core.decide import decide
+from reconciler.core.decision import Decision, Stop
 from reconciler.core.facts import Fact, RunSeen, Seen
 from reconciler.core.fold import fold
 from reconciler.core.model import (

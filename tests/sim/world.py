@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.core.admit import admit
-from reconciler.core.decide import decide, pause_of
+from reconciler.core.decide import decide
+from reconciler.core.decision import pause_of
 from reconciler.core.facts import RunSeen
 from reconciler.core.model import Desired, Mode, Plan, TargetId, Trigger
 from reconciler.engine.engine import Engine, Parts
