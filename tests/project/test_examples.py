@@ -47,6 +47,14 @@ def test_a_dry_run_of_an_example_shows_its_jobs_and_leaves_nothing_behind(
     assert not (repository / ".reconcile").exists() or repository == ROOT
 
 
+@pytest.mark.parametrize(
+    "folder", sorted((ROOT / "examples").glob("*/tests")), ids=lambda folder: folder.parent.name
+)
+def test_the_schedules_of_an_example_do_what_its_tests_say(folder: Path, tmp_path: Path) -> None:
+    result = reconcile(folder.parent, tmp_path, "test")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 def jobs(repository: Path) -> list[str]:
     names = []
     for file in sorted((repository / "jobs.d").rglob("*.yaml")):
@@ -60,7 +68,11 @@ def jobs(repository: Path) -> list[str]:
 def test_a_workflow_file_is_yaml_and_calls_verbs_that_exist(name: str, tmp_path: Path) -> None:
     text = (ROOT / "examples" / "ci" / name).read_text()
     YAML(typ="safe", pure=True).load(text)
-    for verb, options in (("validate", ["-o"]), ("plan", ["--from", "--to", "--days", "-o"])):
+    for verb, options in (
+        ("validate", ["-o"]),
+        ("plan", ["--from", "--to", "--days", "-o"]),
+        ("test", ["junit"]),
+    ):
         if f"reconcile {verb}" in text:
             help_text = reconcile(tmp_path, tmp_path, verb, "--help").stdout
             assert all(option in help_text for option in options)
