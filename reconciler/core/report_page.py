@@ -93,9 +93,8 @@ def page_of(body: Mapping[str, Any], recipient: str, host: str) -> Page:
         page = _one(items[0], times)
     else:
         page = _many(body, items, times)
-    return Page(
-        page.subject, page.kind, page.title, page.lead, page.sections, _footer(items, recipient, host)
-    )
+    footer = _footer(body, items, recipient, host)
+    return Page(page.subject, page.kind, page.title, page.lead, page.sections, footer)
 
 
 def attachments(body: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -290,7 +289,9 @@ def _many(body: Mapping[str, Any], items: Sequence[Item], times: _Times) -> Page
     sections = []
     running = sum((body.get("members") or {}).get(state, 0) for state in ("queued", "running"))
     if running:
-        sections.append(Section(note=f"{running} of the runs have not ended yet; they get one more report."))
+        sections.append(
+            Section(note=f"{running} of the runs have not ended yet; if one fails, a report follows.")
+        )
     for kind, found in kinds:
         entries = tuple(Entry(kind, str(item["target"]), _detail(item, times)) for item in found)
         title = f"{_PHRASES.get(kind, kind).capitalize()} ({every[kind]})"
@@ -305,7 +306,7 @@ def _many(body: Mapping[str, Any], items: Sequence[Item], times: _Times) -> Page
         facts = [*_definition(first)]
         if first["trigger"] != "request" or first.get("requester"):
             facts.insert(0, ("Started by", _started_by(first, times)))
-        sections.append(Section(facts=tuple((label, _cut(value)) for label, value in facts)))
+        sections.append(Section("The job", facts=tuple((label, _cut(value)) for label, value in facts)))
     subject = f"{icon(worst)} {name}: {counted}"
     return Page(_cut(subject, SUBJECT_CHARACTERS), worst, name, f"{name}: {counted}", tuple(sections))
 
@@ -391,9 +392,9 @@ def _test(host: str) -> Page:
     return Page(f"{icon('test')} test of reconcile on {host}", "success", "It works", lead, ())
 
 
-def _footer(items: Sequence[Item], recipient: str, host: str) -> tuple[str, ...]:
+def _footer(body: Item, items: Sequence[Item], recipient: str, host: str) -> tuple[str, ...]:
     found = [f"Sent by reconcile on {host}."]
-    places = list(dict.fromkeys(str(item["because"]) for item in items if item.get("because")))
+    places = list(dict.fromkeys(str(each["because"]) for each in (body, *items) if each.get("because")))
     if places:
         more = f" (and {len(places) - 3} more places)" if len(places) > 3 else ""
         found.append(

@@ -10,7 +10,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -62,6 +62,16 @@ Tail = Callable[[TargetId, str, int, int], bytes]
 
 
 @dataclass(slots=True)
+class _Subscription:
+    """What one digest of one recipient is about."""
+
+    origin: str
+    targets: set[TargetId] = field(default_factory=set)
+    always: bool = False
+    """Sent with nothing to say too."""
+
+
+@dataclass(slots=True)
 class Trouble:
     """A medium through which nothing leaves at the moment."""
 
@@ -84,9 +94,10 @@ class Postmaster:
         self._on_the_way: dict[int, Letter] = {}
         self._indexed: Desired | None = None
         self._subscribed: Desired | None = None
-        self._digests: dict[tuple[str, str], tuple[frozenset[TargetId], bool]] = {}
-        """(recipient, digest): its targets, and whether it is sent with nothing to say too."""
-        self._siblings: dict[str, int] = {}
+        self._digests: dict[tuple[str, str], _Subscription] = {}
+        """By recipient and digest."""
+        self._siblings: dict[str, list[TargetId]] = {}
+        self._complete: dict[str, datetime] = {}
         self._tidied_at = 0.0
 
     # In the transaction that records facts.
@@ -155,21 +166,22 @@ class Postmaster:
         group = str(item.get("group") or "")
         if not group:
             return None
-        members = sum(self._letters.members(group).values())
-        if not fanout_of(target, group, members, self._count_siblings(target.job)):
-            return None
-        slot = item.get("slot")
-        if slot is None or plan.schedule is None or not target.domain:
-            return Fanout(group)
-        most = max(plan.schedule.jitter_seconds(str(other)) for other in self._targets_of(target.job))
-        return Fanout(group, from_epoch(slot) + timedelta(seconds=most))
-
-    def _count_siblings(self, job: str) -> int:
         self._index()
-        return self._siblings.get(job, 0)
+        members = sum(self._letters.members(group).values())
+        if not fanout_of(target, group, members, len(self._siblings[target.job])):
+            return None
+        return Fanout(group, self._complete_at(group, target, plan, item.get("slot")))
 
-    def _targets_of(self, job: str) -> list[TargetId]:
-        return [target for target in self.desired.targets if target.job == job]
+    def _complete_at(self, group: str, target: TargetId, plan: Plan, slot: float | None) -> datetime | None:
+        """When the last run of a slot's group is queued: jitter spreads them."""
+        if slot is None or plan.schedule is None or not target.domain:
+            return None
+        if group not in self._complete:
+            if len(self._complete) > 64:
+                self._complete.clear()
+            most = max(plan.schedule.jitter_seconds(str(other)) for other in self._siblings[target.job])
+            self._complete[group] = from_epoch(slot) + timedelta(seconds=most)
+        return self._complete[group]
 
     def _letter(self, route: Route, goes: Envelope, now: Instant) -> int:
         """The letter that this goes into, begun if need be."""
@@ -293,18 +305,15 @@ class Postmaster:
 
     def _close_digest(self, letter: Letter, now: Instant) -> None:
         at, spec = now.wall.timestamp(), letter.key.removeprefix("digest ")
-        targets, always = self._digests.get((letter.recipient, spec), (frozenset[TargetId](), False))
-        values = self._letters.digest(targets, float(letter.body["since"]))
+        about = self._digests.get((letter.recipient, spec)) or _Subscription("")
+        values = self._letters.digest(about.targets, float(letter.body["since"]))
         says = values["failing"] or values["overdue"] or values["slower"] or self._letters.mentions(letter.id)
-        if says or (always and targets):
-            self._letters.close(
-                letter.id,
-                at,
-                {**letter.body, "style": "digest", "period": spec, "until": at, "digest": values},
-            )
+        if says or (about.always and about.targets):
+            body = {"style": "digest", "period": spec, "until": at, "digest": values, "because": about.origin}
+            self._letters.close(letter.id, at, {**letter.body, **body})
         else:
             self._letters.drop(letter.id)
-        if targets:
+        if about.targets:
             self._begin_digest(letter.recipient, spec, now)
 
     def _begin_digest(self, recipient: str, spec: str, now: Instant) -> None:
@@ -335,17 +344,20 @@ class Postmaster:
         if self._indexed is self.desired:
             return
         self._indexed = self.desired
-        found: dict[tuple[str, str], tuple[set[TargetId], bool]] = {}
+        found: dict[tuple[str, str], _Subscription] = {}
+        ways: dict[int, tuple[Route, ...]] = {}
         self._siblings = {}
         for target, plan in self.desired.targets.items():
-            self._siblings[target.job] = self._siblings.get(target.job, 0) + 1
-            for route in routes(plan.report):
-                if route.digest:
-                    key = route.recipient, route.digest
-                    targets, always = found.get(key, (set(), False))
-                    targets.add(target)
-                    found[key] = targets, always or "always" in route.when
-        self._digests = {key: (frozenset(targets), always) for key, (targets, always) in found.items()}
+            self._siblings.setdefault(target.job, []).append(target)
+            # Targets share their plans: an installation of many thousands is indexed in a moment.
+            known = ways.get(id(plan))
+            if known is None:
+                known = ways[id(plan)] = tuple(route for route in routes(plan.report) if route.digest)
+            for route in known:
+                one = found.setdefault((route.recipient, route.digest), _Subscription(route.origin))
+                one.targets.add(target)
+                one.always = one.always or "always" in route.when
+        self._digests = found
 
     def _parcel(self, letter: Letter) -> Parcel:
         mentions = self._letters.mentions(letter.id)

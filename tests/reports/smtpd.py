@@ -187,5 +187,6 @@ def make_certificate(folder: Path) -> Path:
          "-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(path)],
         check=True, capture_output=True,
     )  # fmt: skip
-    path.write_text(path.read_text() + key.read_text())
+    # postfix wants the key first.
+    path.write_text(key.read_text() + path.read_text())
     return path

@@ -75,6 +75,7 @@ def test_a_kill_between_sending_and_recording_sends_twice_under_one_name_and_now
     assert len({message["Message-ID"] for message in server.messages}) == 1
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("where", ["store:before-commit", "store:after-commit", "engine:after-events"])
 def test_a_kill_at_any_commit_loses_no_report(place: Installation, server: Server, where: str) -> None:
     written(place, server.address)

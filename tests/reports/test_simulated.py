@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.core.model import Desired
-from reconciler.engine.engine import Engine, Parts
+from reconciler.engine.engine import Engine
 from reconciler.engine.letters import Postmaster
+from reconciler.engine.parts import Parts
 from reconciler.ports.notifier import Outcome, Receipt
 from reconciler.store.letters import LetterBox
 from reconciler.store.sqlite import SqliteStore
