@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.cli.client import EXITS, connected
+from reconciler.cli.client import EXITS
 from reconciler.cli.exits import Exit, Failure
 from reconciler.cli.frame import Call
 from reconciler.cli.reading import repository_of, state_of
+from reconciler.ports.control import connected
 
 if TYPE_CHECKING:
     from reconciler.daemon.options import Options

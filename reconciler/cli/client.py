@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from collections.abc import Mapping
 from typing import Any
 
 from reconciler.cli.exits import Exit, Failure
+from reconciler.ports.control import SOCKET, connected
 
-SOCKET = "control.sock"
 EXITS = {
     400: Exit.USAGE,
     401: Exit.FORBIDDEN,
@@ -37,27 +36,6 @@ def ask(state: str, path: str, query: Mapping[str, str], timeout_seconds: float 
         message = str(answer.get("error") or f"the daemon answered {status}")
         raise Failure(EXITS.get(status, Exit.FAILED), message, str(answer.get("hint") or ""))
     return answer
-
-
-def connected(state: str, timeout_seconds: float) -> socket.socket:
-    """Connect to the daemon of a state. Raise OSError."""
-    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    link.settimeout(timeout_seconds)
-    path = os.path.join(state, SOCKET)
-    folder = -1
-    try:
-        if len(os.fsencode(path)) >= 100:
-            # An address holds 108 bytes; a long path is told by the open folder.
-            folder = os.open(state, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            path = f"/proc/self/fd/{folder}/{SOCKET}"
-        link.connect(path)
-    except BaseException:
-        link.close()
-        raise
-    finally:
-        if folder >= 0:
-            os.close(folder)
-    return link
 
 
 def _exchange(state: str, request: bytes, timeout_seconds: float) -> tuple[int, bytes]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.cli.exits import Exit, Failure
 from reconciler.cli.frame import Call, say
-from reconciler.cli.reading import SOURCE, repository_of, state_of
+from reconciler.cli.reading import SOURCE, repository_of
+from reconciler.cli.who import acting
 
 if TYPE_CHECKING:
     from reconciler.core.access import Viewer
@@ -61,7 +62,7 @@ class Tree:
 
     def choose(self, call: Call, name: str, verb: str, all_domains: bool) -> Choice:
         """Find what a name means for this person. Raise Failure with how to say it better."""
-        who = acting(call, self.now)
+        who = acting(call)
         targets = self._targets(call, who, name, all_domains)
         job, is_all = targets[0].job, len(targets) > 1 or all_domains
         domain = "" if is_all else targets[0].domain
@@ -182,27 +183,6 @@ class Tree:
             raise Failure(Exit.FAILED, f"could not write {path}: {error.strerror}") from None
         self.files[path], self.now = text.encode(), after
         return path
-
-
-def acting(call: Call, files: Validated | None = None) -> Viewer:
-    """Who edits: as the state knows them; before there is one, as the files say."""
-    from reconciler.cli.reading import read
-    from reconciler.core.access import SYSTEM, Viewer
-
-    try:
-        me = read(call, "me")
-    except Failure as failure:
-        if failure.exit_code is not Exit.NO_DAEMON or os.path.exists(
-            os.path.join(state_of(call), "state.db")
-        ):
-            raise
-        if not call.as_name:
-            return Viewer("system", SYSTEM)
-        listed = files.desired.administrators.get(call.as_name) if files else None
-        if listed is None:
-            raise Failure(Exit.NOT_FOUND, f"there is no Administrator `{call.as_name}`") from None
-        return Viewer(listed.name, listed.role, listed.domains)
-    return Viewer(me["name"], me["role"], tuple(me["domains"]))
 
 
 def finish(call: Call, repository: str, path: str, message: str, commit: bool) -> None:

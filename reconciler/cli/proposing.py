@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from reconciler.core.model import Desired
     from reconciler.daemon.options import Options
     from reconciler.spec.lastgood import Loader
+    from reconciler.spec.proposal import Proposal
     from reconciler.spec.stored import Stored
 
 _TRIES = 20
@@ -78,23 +79,54 @@ def desired_in(state: str) -> Desired:
 
 def changes_of(options: Options, days: int, approved: tuple[str, ...] = ()) -> Changes:
     """Compare the source with what is in force. Raise Failure when the source cannot be read now."""
+    return changes_in(str(options.state), proposal_of(options, approved), days)
+
+
+def changes_in(state: str, proposal: Proposal, days: int) -> Changes:
+    """The changes that a proposal means, and what of this machine is overridden."""
+    from dataclasses import replace
+
+    return replace(proposal.changes(days), drift=_drift_in(state))
+
+
+def _drift_in(state: str) -> tuple[tuple[str, str], ...]:
+    from reconciler.views.rows import target_text
+
+    path = os.path.join(state, DATABASE)
+    if not os.path.exists(path):
+        return ()
+    with opened(path) as connection:
+        rows = connection.execute(
+            "SELECT job, domain, drift FROM targets WHERE gone = 0 AND drift != '' ORDER BY job, domain"
+        )
+        return tuple((target_text(job, domain), drift) for job, domain, drift in rows)
+
+
+def proposal_of(options: Options, approved: tuple[str, ...] = ()) -> Proposal:
+    """What applying the source would put in force now. Raise Failure when it cannot be read now."""
     from reconciler.clock import sleep, wall
     from reconciler.ports.source import Held
     from reconciler.sources import open_source
     from reconciler.spec.loading import loader_of
     from reconciler.spec.proposal import propose
     from reconciler.spec.resolve import ResolveCache
+    from reconciler.store.tokens import handled_in
 
     state = str(options.state)
     stored = stored_in(state)
-    loader = loader_of(ResolveCache(), transactional=options.transactional, clock=wall)
+    loader = loader_of(
+        ResolveCache(),
+        transactional=options.transactional,
+        clock=wall,
+        is_handled=handled_in(options.state / DATABASE),
+    )
     applied = applied_in(state, stored, loader)
     source = open_source(options)
     for tries_left in reversed(range(_TRIES)):
         now = wall()
         found = source.snapshot(stored.known(), now.timestamp())
         if not isinstance(found, Held):
-            return propose(stored, applied, found, loader, now, approved=approved).changes(days)
+            return propose(stored, applied, found, loader, now, approved=approved)
         if not found.is_passing or not tries_left:
             raise Failure(Exit.BLOCKED, f"the source cannot be read now: {found.message}")
         sleep(min(found.retry_seconds, 1.0))

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reconciler.clock import monotonic, sleep
 from reconciler.core import facts as f
 from reconciler.core.access import SYSTEM, Viewer, may
 from reconciler.core.model import TargetId
+from reconciler.daemon import planfiles
 from reconciler.daemon.folders import put_aside, run_folder, size_of
 from reconciler.daemon.http import CommandError
 from reconciler.daemon.lock import StateHeld, StateLock, prepare
 from reconciler.daemon.options import Options
+from reconciler.ports.control import SOCKET, connected
 
 if TYPE_CHECKING:
-    from reconciler.daemon.reconciler import Reconciler
+    from reconciler.core.changes_file import PlanFile
+    from reconciler.daemon.reconciler import Look, Reconciler
+
+LOCK_SECONDS = 10.0
+"""How long a verb waits for another one that has the state for a moment."""
 
 MOST_DELETED = 500
 """Runs that one command removes at most."""
@@ -125,10 +131,22 @@ def _apply(reconciler: Reconciler, payload: Mapping[str, Any], who: Viewer, deci
     approve = str(payload.get("approve") or "")
     if approve and not may(who, "approve"):
         raise CommandError(403, f"{who.name} may not approve removals")
+    plan = planfiles.plan_of(payload.get("plan"))
+    if plan is not None:
+        approve = plan.approval
+    reconciler.source.sync()
     look = reconciler.look_patiently(approve)
-    while not decide(partial(reconciler.take, look)):
+    while not decide(partial(_take, reconciler, look, plan)):
         look = reconciler.look_patiently(approve)
     return {"held": look.held.message if look.held else ""}
+
+
+def _take(reconciler: Reconciler, look: Look, plan: PlanFile | None) -> bool:
+    """Apply a look; with a plan only if it is what the plan shows, and the plan is used up."""
+    if plan is not None and look.held is None:
+        planfiles.check(reconciler, plan, look)
+        planfiles.note(reconciler, plan)
+    return reconciler.take(look)
 
 
 def perform(
@@ -148,10 +166,9 @@ def perform(
     if answer is not None:
         return answer
     prepare(state)
-    try:
-        lock = StateLock(state, command)
-    except StateHeld as error:
-        raise CommandError(409, str(error), "wait until it is done, and try again") from error
+    lock = _lock(state, command)
+    if lock is None:
+        return perform(state, command, payload, directory=directory, options=options)
     from reconciler.daemon.reconciler import Reconciler
 
     with lock:
@@ -166,6 +183,28 @@ def perform(
             reconciler.close()
 
 
+def _lock(state: Path, command: str) -> StateLock | None:
+    """The state's lock, once the verb that has it is done; None when a daemon has begun to listen meanwhile."""
+    end = monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return StateLock(state, command)
+        except StateHeld as error:
+            if _listens(state):
+                return None
+            if monotonic() > end:
+                raise CommandError(503, str(error), "wait until it is done, and try again") from error
+        sleep(0.05)
+
+
+def _listens(state: Path) -> bool:
+    try:
+        connected(str(state), 1.0).close()
+    except OSError:
+        return False
+    return True
+
+
 def _impersonated(reconciler: Reconciler, name: str) -> Viewer:
     owner = Viewer("system", SYSTEM)
     return reconciler.impersonate(owner, name) if name else owner
@@ -175,12 +214,14 @@ def _ask_daemon(state: Path, command: str, payload: Mapping[str, Any]) -> dict[s
     """POST to the control socket; None when nobody listens there."""
     body = json.dumps(payload).encode()
     head = f"POST /v1/{command} HTTP/1.1\r\nHost: reconcile\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
-        link.settimeout(120)
-        try:
-            link.connect(str(state / "control.sock"))
-        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
-            return None
+    try:
+        link = connected(str(state), 120.0)
+    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+        return None
+    except PermissionError as error:
+        hint = "ask for an Administrator with `unix:<you>`"
+        raise CommandError(403, f"{state / SOCKET} may not be used by you", hint) from error
+    with link:
         link.sendall(head.encode() + body)
         parts = []
         while part := link.recv(1 << 16):

@@ -21,6 +21,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from reconciler.core.access import Viewer
+from reconciler.daemon.sync import MAX_BODY as SYNC_BODY
+from reconciler.daemon.sync import SyncDoor
 from reconciler.views import BadQuery, UnknownName, look
 
 MAX_BODY = 1 << 20
@@ -45,6 +47,7 @@ class Doors:
     """Who a user id is; None: forbidden."""
     impersonate: Callable[[Viewer, str], Viewer]
     metrics: Callable[[], bytes]
+    sync: SyncDoor
     ready: Callable[[], str]
     """Empty when ready, else what is missing."""
     healthy: Callable[[], str]
@@ -75,6 +78,8 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         if self.server.control and url.path.startswith("/v1/"):
             self._guarded(lambda: self._command(url.path[4:]))
+        elif url.path == "/-/sync":
+            self._guarded(self._sync)
         else:
             self._json(404, {"error": f"there is nothing at {url.path}"})
 
@@ -107,12 +112,24 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             db.close()
 
+    def _body(self, most: int) -> bytes:
+        text = self.headers.get("Content-Length") or "0"
+        length = int(text) if text.isdigit() else -1
+        if not 0 <= length <= most:
+            # What was sent is not read, so nothing more can be understood on this connection.
+            self.close_connection = True
+            raise CommandError(413, f"a body says its length, and has at most {most} bytes")
+        return self.rfile.read(length)
+
+    def _sync(self) -> Mapping[str, Any]:
+        status, said = self.server.doors.sync.answer(dict(self.headers), self._body(SYNC_BODY))
+        if status >= 400:
+            raise CommandError(status, said)
+        return {"message": said}
+
     def _command(self, name: str) -> Mapping[str, Any]:
-        length = int(self.headers.get("Content-Length") or 0)
-        if length > MAX_BODY:
-            raise CommandError(400, f"a command has at most {MAX_BODY} bytes")
         try:
-            payload = json.loads(self.rfile.read(length) or b"{}")
+            payload = json.loads(self._body(MAX_BODY) or b"{}")
         except ValueError as error:
             raise CommandError(400, f"the body is not JSON: {error}") from error
         if not isinstance(payload, dict):

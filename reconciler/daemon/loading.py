@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from reconciler.daemon.inbox import Inbox
-from reconciler.daemon.reconciler import Reconciler
+from reconciler.daemon.reconciler import Look, Reconciler
 
 MIN_WAIT_SECONDS = 0.01
 
@@ -13,8 +14,16 @@ MIN_WAIT_SECONDS = 0.01
 class Loading:
     """A thread that looks when hinted, when asked and every interval, and hands what it found to the inbox."""
 
-    def __init__(self, reconciler: Reconciler, inbox: Inbox, interval_seconds: float) -> None:
-        self._reconciler, self._inbox = reconciler, inbox
+    def __init__(
+        self,
+        reconciler: Reconciler,
+        inbox: Inbox,
+        interval_seconds: float,
+        looked: Callable[[Look, str], None] = lambda look, trigger: None,
+    ) -> None:
+        """`looked` is told of each look and what caused it: `start`, `event`, `interval`, `command` or `sync`."""
+        self._reconciler, self._inbox, self._looked = reconciler, inbox, looked
+        self._trigger = "start"
         self._interval = interval_seconds
         self._hinted = threading.Event()
         self._stopped = False
@@ -25,8 +34,9 @@ class Loading:
     def start(self) -> None:
         self._thread.start()
 
-    def hint(self) -> None:
+    def hint(self, trigger: str = "event") -> None:
         """Look soon. Any thread may call it."""
+        self._trigger = trigger
         self._hinted.set()
 
     @property
@@ -63,9 +73,13 @@ class Loading:
     def _once(self) -> float:
         """Look, have it applied, and give the seconds until the next look."""
         self._hinted.clear()
+        trigger, self._trigger = self._trigger, "interval"
+        if trigger == "sync":
+            self._reconciler.source.sync()
         look = self._reconciler.look()
         if self._stopped:
             return 0.0
+        self._looked(look, trigger)
         if not self._inbox.put(lambda: self._reconciler.take(look)).result():
             return 0.0
         self._first.set()

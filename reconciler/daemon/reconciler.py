@@ -22,6 +22,7 @@ from reconciler.daemon.folders import empty_trash
 from reconciler.daemon.http import CommandError
 from reconciler.daemon.options import Options
 from reconciler.daemon.outputs import Outputs
+from reconciler.daemon.renames import carry_over
 from reconciler.engine.engine import Engine, Parts
 from reconciler.engine.letters import Postmaster
 from reconciler.engine.orders import OrderBook, Places
@@ -38,6 +39,7 @@ from reconciler.spec.resolve import ResolveCache
 from reconciler.spec.stored import Stored, StoredObject, file_rows, object_rows, stored_from_rows
 from reconciler.store.letters import LetterBox
 from reconciler.store.sqlite import SqliteStore
+from reconciler.store.tokens import handled_in
 from reconciler.views.report import tail_of
 
 PATIENCE = 20
@@ -98,7 +100,10 @@ class Reconciler:
         self.source: Source = open_source(options, self._administrators_in_force)
         self.cache = ResolveCache()
         self.loader = loader_of(
-            self.cache, transactional=options.transactional, clock=lambda: self.clock.now().wall
+            self.cache,
+            transactional=options.transactional,
+            clock=lambda: self.clock.now().wall,
+            is_handled=handled_in(options.state / "state.db"),
         )
         self.stored: Stored = stored_from_rows(self.store.objects(), self.store.files())
         self.executor = LocalExecutor(options.state, self._seconds)
@@ -125,6 +130,7 @@ class Reconciler:
         )
         self.source_state = SourceState(json.loads(self.store.meta("source") or "{}"))
         self.engine.open(self._last_applied())
+        carry_over(options.state, self.store, self.engine.board.desired)
         gc.enable()
         gc.freeze()
 
@@ -238,6 +244,7 @@ class Reconciler:
         self.engine.apply(accepted.desired, persist)
         failpoint("apply:after-commit")
         self.stored = accepted.stored
+        carry_over(self.options.state, self.store, accepted.desired)
         gc.freeze()
         return True
 
@@ -278,6 +285,7 @@ class Reconciler:
             values.pop("held", None)
         if look.proposal is not None:
             values.update(_applied(look.proposal, look.at))
+            values["observedRevision"] = look.proposal.observed
             for key in ("refused", "prune"):
                 if not values[key]:
                     del values[key]

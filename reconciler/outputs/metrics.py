@@ -27,6 +27,7 @@ from reconciler.core.facts import Ended, Fact, Finished, Settled, Started
 from reconciler.core.model import INSTALLATION, TargetId
 from reconciler.outputs import files, target_metrics
 from reconciler.ports.output import Setting
+from reconciler.ports.source import HeldReason
 
 TEXTFILE_SECONDS: Final = 15.0
 IDLE_SECONDS: Final = 60.0
@@ -83,8 +84,10 @@ class Metrics:
         for phase in PHASES:
             self._phases.labels(phase)
         self._watch_errors = Counter("watch_errors", "Looks at the source that failed.", ["reason"], **own)
+        for reason in HeldReason:
+            self._watch_errors.labels(str(reason))
         self._resyncs = Counter("resyncs", "Looks at the whole source.", ["trigger"], **own)
-        for trigger in ("start", "event", "interval", "command"):
+        for trigger in ("start", "event", "interval", "command", "sync"):
             self._resyncs.labels(trigger)
 
     def phase(self, name: str, seconds: float) -> None:

@@ -13,11 +13,16 @@ from reconciler.spec.resolve import ResolveCache, resolve
 
 
 def loader_of(
-    cache: ResolveCache, *, transactional: bool = False, clock: Callable[[], datetime] | None = None
+    cache: ResolveCache,
+    *,
+    transactional: bool = False,
+    clock: Callable[[], datetime] | None = None,
+    is_handled: Callable[[str], bool] = lambda token: False,
 ) -> Loader:
     """The loader of YAML documents. `cache` makes the next resolving cheap.
 
     `clock` tells which requests have expired and need no valid references any more; without it, all need them.
+    Nor do those whose token was handled.
     """
 
     def load(path: str, content: bytes, area: str | None, beside: ReadBeside) -> LoadedFile:
@@ -25,7 +30,7 @@ def loader_of(
 
     def resolve_now(objects: Specs, last_good: Specs, broken: Collection[Identity]) -> Resolution:
         now = clock() if clock else None
-        return resolve(objects, cache, last_good=last_good, broken=broken, now=now)
+        return resolve(objects, cache, last_good=last_good, broken=broken, now=now, is_handled=is_handled)
 
     def locate(diagnostic: Diagnostic, content: bytes) -> Diagnostic:
         from reconciler.spec import places

@@ -29,6 +29,8 @@ class Proposal:
     """What the source asks for, were nothing held back."""
     now: datetime
     approved: frozenset[str]
+    observed: str
+    """The commit that was looked at, whether or not it is in force."""
 
     def changes(self, days: int = DAYS) -> Changes:
         """All changes against what is in force, those held included."""
@@ -49,7 +51,7 @@ def propose(
     old, new = version(before, applied), version_of(wanted)
     checked = guard(old.objects, old.desired, new.objects, new.desired, now, approved)
     accepted = _holding(before, applied, wanted, checked, loader) if checked.held else wanted
-    return Proposal(accepted, checked, old, new, now, frozenset(approved))
+    return Proposal(accepted, checked, old, new, now, frozenset(approved), snapshot.revision.commit)
 
 
 def _holding(before: Stored, applied: Desired, wanted: Accepted, checked: Guard, loader: Loader) -> Accepted:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
 
 from reconciler.core.diagnostics import suggest
+from reconciler.core.model import INSTALLATION
 from reconciler.core.units import format_duration, parse_duration
 from reconciler.spec.objects import RUN_REQUESTED_AT, Identity, SpecObject
 from reconciler.spec.parameters import check_parameters
@@ -81,7 +82,9 @@ _MAX_HELPS: Final = 50
 """Looking for the name that was meant costs time: where hundreds lead nowhere, one cause explains them all."""
 
 
-def check_references(index: Index, now: datetime | None) -> Iterator[Fault]:
+def check_references(
+    index: Index, now: datetime | None, is_handled: Callable[[str], bool] = lambda token: False
+) -> Iterator[Fault]:
     """Find every reference that fails."""
     yield from _jobs(index)
     yield from _circles(index)
@@ -96,7 +99,10 @@ def check_references(index: Index, now: datetime | None) -> Iterator[Fault]:
     for request in index.requests:
         yield from _in_known_domain(index, request)
         if now is None or not _is_expired(request, now):
-            yield from _request(index, request)
+            faults = list(_request(index, request))
+            # A token is used once: what it meant then must not hold up what is wanted now.
+            if faults and not is_handled(f"{request.domain or INSTALLATION}/{request.name}"):
+                yield from faults
     for calendar in index.calendars.values():
         yield from _in_known_domain(index, calendar)
 

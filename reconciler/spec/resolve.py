@@ -6,7 +6,7 @@ dependents follow. Never imports pydantic: what was last good comes back from th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -73,12 +73,13 @@ def resolve(
     last_good: Objects | None = None,
     broken: Iterable[Identity] = (),
     now: datetime | None = None,
+    is_handled: Callable[[str], bool] = lambda token: False,
 ) -> Resolved:
     """Resolve all objects to what is desired.
 
     An object whose references fail is replaced by its `last_good` version or else left out, and then its dependents
     are. `broken` are identities whose documents are rejected already; messages say so. Requests that have expired
-    at `now` need no valid references any more.
+    at `now`, and those whose token was handled, need no valid references any more.
     """
     cache = cache if cache is not None else ResolveCache()
     current = dict(objects)
@@ -88,7 +89,7 @@ def resolve(
     while True:
         index = Index.of(current, (rejected - held).union(broken))
         targets, faults = _targets(index, cache)
-        faults.extend(check_references(index, now))
+        faults.extend(check_references(index, now, is_handled))
         if not faults:
             return Resolved(
                 _desired(index, targets), tuple(diagnostics), frozenset(rejected), frozenset(held)

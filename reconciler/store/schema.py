@@ -12,7 +12,7 @@
 `letters`   outgoing mail and webhooks; `letter_items` what each says, `letter_tails` the ends of logs that they show
 `told`      what each recipient knows about a target: failing, overdue, told when
 `meta`      single values: `uid` of the installation; `clock`, wall time of the last commit; and as JSON
-            `source` {mode, revision, dirty, signer, observedAt, appliedAt, rejectedFiles, warnings,
+            `source` {mode, revision, dirty, signer, observedRevision, appliedAt, rejectedFiles, warnings,
               held: {reason, message, approval}, refused: {reason, message}, prune: {digest, targets, reason},
               notices: [text], conditions: [{type, status, reason, message, lastTransitionTime}]}
             `daemon` {pid, startedAt, version, listen, host}

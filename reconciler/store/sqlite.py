@@ -187,6 +187,8 @@ class SqliteStore:
                 "WHERE job=? AND domain=? AND state IN ('queued', 'running'))",
                 (new.job, *old, *old),
             )
+        for table in ("removed_runs", "marks"):
+            self.db.execute(f"UPDATE OR REPLACE {table} SET job=? WHERE job=? AND domain=?", (new.job, *old))  # noqa: S608
 
     def leave(self, target: TargetId) -> None:
         self.db.execute(

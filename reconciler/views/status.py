@@ -48,7 +48,8 @@ def view(connection: sqlite3.Connection, who: Viewer, query: Mapping[str, str]) 
     answer: dict[str, Any] = {
         "targets": {name: count or 0 for name, count in zip(_NAMES, row, strict=True)},
         "source": {
-            key: source.get(key) for key in ("mode", "revision", "dirty", "signer", "observedAt", "appliedAt")
+            key: source.get(key)
+            for key in ("mode", "revision", "dirty", "signer", "observedRevision", "appliedAt")
         },
         "rejectedFiles": _rejected(connection, who),
         "daemon": daemon if who.is_system else (daemon and {"version": daemon.get("version")}),

@@ -1,8 +1,11 @@
-"""Reconcile now: through the running daemon, else in this process; never waits for runs."""
+"""Reconcile now: through the running daemon, else in this process; never waits for runs.
+
+PLANFILE is what `reconcile plan --out FILE` kept: exactly that is done, with its approval, or nothing (exit code 8).
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,34 +13,63 @@ from reconciler.cli.exits import Exit, Failure
 from reconciler.cli.frame import Call, say, verb
 from reconciler.cli.reading import read
 from reconciler.cli.serving import options_of, source_options
+from reconciler.cli.who import for_system_only
+
+if TYPE_CHECKING:
+    from reconciler.daemon.options import Options
 
 
 @verb(formats=("table", "wide", "json", "markdown"))
+@click.argument("planfile", required=False, type=click.Path(exists=True, dir_okay=False))
 @click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 @click.option("--approve", metavar="DIGEST", default="", help="Let the removals of this digest happen.")
 @source_options
-def command(call: Call, dry_run: bool, approve: str, **source: Any) -> int:
+def command(call: Call, planfile: str | None, dry_run: bool, approve: str, **source: Any) -> int:
     from reconciler.cli.acting import daemon_answers, perform
-    from reconciler.cli.proposing import changes_of
-    from reconciler.cli.verbs.plan import show
 
+    for_system_only(call, "apply")
     options = options_of(call, source)
-    changes = None
-    try:
-        changes = changes_of(options, 14, (approve,) if approve else ())
-    except Failure as failure:
-        # Who goes through the socket may not read the state; the daemon looks for itself.
-        if failure.exit_code is not Exit.FORBIDDEN or dry_run:
-            raise
-    if changes is not None:
-        show(call, changes)
+    payload: dict[str, Any] = {"approve": approve}
+    if planfile:
+        if dry_run or approve:
+            raise click.UsageError("a plan file says all: it goes with neither --dry-run nor --approve")
+        payload = {"plan": _plan_in(planfile)}
+    else:
+        _show(call, options, approve, dry_run)
     if dry_run:
         return Exit.OK
-    perform(call, "apply", {"approve": approve}, options)
+    perform(call, "apply", payload, options)
     code = outcome(call)
     if code == Exit.OK and not daemon_answers(str(options.state)):
         say("applied; nothing runs before `reconcile serve` does")
     return code
+
+
+def _plan_in(path: str) -> dict[str, str]:
+    from reconciler.core.changes_file import StalePlan, read_plan
+    from reconciler.daemon.planfiles import sent_of
+
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return sent_of(read_plan(file.read()))
+    except StalePlan as error:
+        raise Failure(Exit.STALE, str(error)) from None
+    except OSError as error:
+        raise Failure(Exit.FAILED, f"could not read {path}: {error.strerror}") from None
+
+
+def _show(call: Call, options: Options, approve: str, dry_run: bool) -> None:
+    from reconciler.cli.proposing import changes_of
+    from reconciler.cli.verbs.plan import show
+
+    try:
+        show(call, changes_of(options, 14, (approve,) if approve else ()))
+    except Failure as failure:
+        # Who goes through the socket may not read the state; the daemon looks for itself. And what holds the
+        # source may be what is approved now.
+        held = failure.exit_code is Exit.BLOCKED and approve
+        if dry_run or not (held or failure.exit_code is Exit.FORBIDDEN):
+            raise
 
 
 def outcome(call: Call) -> int:

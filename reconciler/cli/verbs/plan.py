@@ -12,7 +12,9 @@ import click
 from reconciler.cli.exits import Exit, Failure
 from reconciler.cli.frame import Call, say, verb
 from reconciler.cli.out import colored, emit
+from reconciler.cli.reading import repository_of
 from reconciler.cli.serving import options_of, source_options
+from reconciler.cli.who import for_system_only
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,21 +29,46 @@ if TYPE_CHECKING:
     "--days", type=click.IntRange(1, 366), default=14, show_default=True, help="How far to look ahead."
 )
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
+@click.option("--out", metavar="FILE", default="", help="Keep the plan, to do exactly this: apply FILE.")
 @source_options
-def command(call: Call, from_: str, to: str, days: int, detailed_exitcode: bool, **source: Any) -> int:
-    from reconciler.cli.proposing import changes_of
+def command(
+    call: Call, from_: str, to: str, days: int, detailed_exitcode: bool, out: str, **source: Any
+) -> int:
+    from reconciler.cli.proposing import changes_in, proposal_of
 
+    for_system_only(call, "plan")
     if from_ or to:
+        if out:
+            raise click.UsageError("--out keeps what would be applied here, not a comparison of revisions")
         changes = _between(call, from_ or "HEAD", to or "HEAD", days)
     else:
-        changes = changes_of(options_of(call, source), days)
+        options = options_of(call, source)
+        proposal = proposal_of(options)
+        changes = changes_in(str(options.state), proposal, days)
     show(call, changes)
+    if out:
+        _keep(out, changes, proposal.before, proposal.wanted)
     errors = [each for each in changes.diagnostics if each.severity == "error"]
     if errors:
         say("files with errors stay at their last good version; `reconcile validate` shows them")
     if detailed_exitcode and not changes.is_empty:
         return Exit.CHANGES
     return Exit.INVALID if errors and (from_ or to) else Exit.OK
+
+
+def _keep(path: str, changes: Changes, before: Version, wanted: Version) -> None:
+    """Write the plan file."""
+    import uuid
+
+    from reconciler.core.changes_file import write_plan
+
+    text = write_plan(changes, before, wanted, uuid.uuid4().hex)
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise Failure(Exit.FAILED, f"could not write {path}: {error.strerror}") from None
+    say(f"kept in {path}: `reconcile apply {path}` does exactly this, once")
 
 
 def show(call: Call, changes: Changes) -> None:
@@ -62,7 +89,6 @@ def show(call: Call, changes: Changes) -> None:
 
 def _between(call: Call, old: str, new: str, days: int) -> Changes:
     """What differs between the committed trees of two revisions."""
-    from reconciler.cli.reading import repository_of
     from reconciler.clock import wall
     from reconciler.core.changes import diff
 

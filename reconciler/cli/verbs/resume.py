@@ -23,14 +23,15 @@ def command(call: Call, target: str, local: bool, all_domains: bool, commit: boo
         if commit or all_domains:
             raise click.UsageError("--local takes a target, and writes no file")
         return _locally(call, target)
-    from reconciler.cli.planning import Tree, acting, finish
+    from reconciler.cli.planning import Tree, finish
+    from reconciler.cli.who import acting
     from reconciler.spec.edits import REMOVED
 
     tree = Tree(call)
     chosen = tree.choose(call, target, "resume", all_domains)
     documents = list(chosen.exact)
     elsewhere = [each for each in chosen.others if "pause" in _planning(each)]
-    if not chosen.domain and acting(call, tree.now).is_system:
+    if not chosen.domain and acting(call).is_system:
         # The job's own pause is about all its targets, and so is this.
         documents += [each for each in elsewhere if each.kind == "Job"]
         elsewhere = [each for each in elsewhere if each.kind != "Job"]

@@ -14,37 +14,62 @@ from reconciler.cli.times import ago, now
 
 
 @verb(formats=DOCUMENT_FORMATS, watches=True)
-@click.option("--wait-revision", metavar="SHA", default="", help="Wait until this commit is applied.")
+@click.option(
+    "--wait-revision",
+    metavar="SHA",
+    default="",
+    help="Wait until this commit is applied; the exit code says how.",
+)
 @click.option("--timeout", metavar="T", default="2m", show_default=True, help="How long to wait.")
 def command(call: Call, wait_revision: str, timeout: str) -> int:
-    if wait_revision:
-        _wait(call, wait_revision, timeout)
+    code = _wait(call, wait_revision, timeout) if wait_revision else Exit.OK
 
     def render() -> str:
         status = read(call, "status")
         return _text(call, status) if call.output == "table" else document(call.output, status)
 
     watched(call, render)
-    return Exit.OK
+    if code is Exit.KEPT_LAST_GOOD:
+        say("applied, but for the rejected files, which stay at their last good version")
+    return code
 
 
-def _wait(call: Call, revision: str, timeout: str) -> None:
+def _wait(call: Call, revision: str, timeout: str) -> Exit:
+    """Wait until a commit, or one that contains it, was looked at; give how far it is applied. Raise Failure."""
     from reconciler.cli.serving import seconds_of
     from reconciler.cli.waiting import pause
 
     end = now() + seconds_of(timeout)
+    reached: dict[str, bool] = {}
     while True:
-        source = read(call, "status")["source"]
-        if str(source.get("revision") or "").startswith(revision):
-            if source.get("refused") or source.get("prune"):
-                raise Failure(
-                    Exit.BLOCKED, f"{revision} is not applied as a whole", "`reconcile status` says why"
-                )
-            return
+        status = read(call, "status")
+        source = status["source"]
+        at = str(source.get("observedRevision") or source.get("revision") or "")
+        if at not in reached:
+            reached[at] = at.startswith(revision) or _contains(call, at, revision)
+        held = source.get("held") or {}
+        if held.get("approval") or (reached[at] and (source.get("refused") or source.get("prune"))):
+            raise Failure(
+                Exit.BLOCKED, f"{revision} is not applied as a whole", "`reconcile status` says why"
+            )
+        if reached[at] and not held:
+            return Exit.KEPT_LAST_GOOD if status["rejectedFiles"] else Exit.OK
         if now() > end:
-            at = source.get("revision") or "nothing"
-            raise Failure(Exit.TIMEOUT, f"{revision} was not applied within {timeout}; {at} is")
+            raise Failure(Exit.TIMEOUT, f"{revision} was not applied within {timeout}; {at or 'nothing'} is")
         pause(0.3)
+
+
+def _contains(call: Call, commit: str, revision: str) -> bool:
+    """Whether a commit has the revision behind it: more may have been pushed meanwhile."""
+    if not commit:
+        return False
+    from reconciler.cli.reading import repository_of
+    from reconciler.sources import git
+
+    try:
+        return git.attempt(repository_of(call), "merge-base", "--is-ancestor", revision, commit).code == 0
+    except (git.GitError, Failure):
+        return False
 
 
 def _text(call: Call, status: dict[str, Any]) -> str:

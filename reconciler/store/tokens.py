@@ -1,0 +1,23 @@
+"""Which run requests were handled, asked by any thread: over a connection of its own, opened when somebody asks."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+
+def handled_in(database: Path) -> Callable[[str], bool]:
+    """Tell of a token whether it was handled; without a database none was."""
+
+    def is_handled(token: str) -> bool:
+        try:
+            db = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10.0)
+        except sqlite3.OperationalError:
+            return False
+        try:
+            return db.execute("SELECT 1 FROM tokens WHERE token = ?", (token,)).fetchone() is not None
+        finally:
+            db.close()
+
+    return is_handled
