@@ -23,9 +23,10 @@ from reconciler.daemon.http import CommandError
 from reconciler.daemon.options import Options
 from reconciler.daemon.outputs import Outputs
 from reconciler.daemon.renames import carry_over
-from reconciler.engine.engine import Engine, Parts
+from reconciler.engine.engine import Engine
 from reconciler.engine.letters import Postmaster
 from reconciler.engine.orders import OrderBook, Places
+from reconciler.engine.parts import Parts
 from reconciler.executors.local import LocalExecutor
 from reconciler.outputs.logindex import LogFollower
 from reconciler.ports.executor import AttemptId

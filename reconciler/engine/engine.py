@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from reconciler.core import facts as f
-from reconciler.core.admit import Admission, Running, Waiting, Why, admit
-from reconciler.core.decide import decide, retry_wait_seconds
-from reconciler.core.facts import Fact, RunSeen, Seen, from_epoch
-from reconciler.core.model import Concurrency, Desired, Instant, Limits, Plan, Reason, TargetId
+from reconciler.core.facts import RunSeen, from_epoch
+from reconciler.core.model import Desired, Instant, Reason, TargetId
+from reconciler.engine.admission import Admitting
 from reconciler.engine.applying import Applying
-from reconciler.engine.board import Board, Decide, Effects
+from reconciler.engine.board import Board, Effects
+from reconciler.engine.parts import PROBE_RUN, Parts
 from reconciler.engine.upstream import Upstream
-from reconciler.ports.clock import Clock
-from reconciler.ports.executor import AttemptId, Ended, Executor, ExecutorEvent, NotStarted, Order, Started
+from reconciler.ports.executor import AttemptId, Ended, ExecutorEvent, NotStarted, Order, Started
 from reconciler.ports.failpoint import failpoint
-from reconciler.ports.logs import LogCounts, Logs
-from reconciler.ports.store import Store
+from reconciler.ports.logs import LogCounts
 
 MAX_TARGETS = 2000
 ROUND_SECONDS = 0.020
@@ -30,59 +27,6 @@ HOLD_SECONDS = 60.0
 FORWARD_STEP_SECONDS = 3600.0
 BACKWARD_STEP_SECONDS = 300.0
 RETRY_STATE_SECONDS = 1.0
-PROBE_RUN = "_probe"
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What an attempt is made of, and the order that starts it; `error` instead of an order says why it cannot be."""
-
-    digest: str
-    order: Order | None
-    error: str = ""
-
-
-class Orders(Protocol):
-    """Makes orders out of documents, at the claim."""
-
-    def prepare(self, target: TargetId, run: RunSeen, attempt: int, seen: Seen) -> Prepared:
-        """Freeze the definition with the first attempt, reuse it for the others; make the order."""
-
-    def probe(self, target: TargetId, attempt: int) -> Prepared: ...
-
-    def not_ready(self, target: TargetId, plan: Plan) -> str:
-        """Why the target cannot run now (a secret is missing); empty when it can."""
-
-    def forget(self) -> None:
-        """Documents have changed."""
-
-
-Admit = Callable[[Sequence[Waiting], Sequence[Running], Limits, str], Admission]
-
-
-@dataclass(slots=True)
-class Parts:
-    """What the engine is put together from."""
-
-    store: Store
-    clock: Clock
-    executor: Executor
-    logs: Logs
-    orders: Orders
-    measure: Callable[[], float]
-    """Seconds of a monotonic clock, to bound a round."""
-    discard: Callable[[AttemptId], None]
-    """Delete the directory of an attempt that leaves no run behind."""
-    changed: Callable[[set[TargetId]], None] = lambda targets: None
-    """Told after each commit whose rows changed."""
-    recorded: Callable[[list[tuple[TargetId, Fact]]], None] = lambda facts: None
-    """Told after each commit which facts it holds."""
-    starts: bool = True
-    """False for a process that applies and leaves: it decides and records, and starts nothing."""
-    hooks: list[Callable[[Sequence[tuple[TargetId, Fact]], Instant], None]] = field(default_factory=list)
-    """Told in each transaction, when its rows are written, which facts it holds (letters)."""
-    decide: Decide = decide
-    admit: Admit = admit
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +49,11 @@ class Engine:
         self.upstream = Upstream(self.board)
         self.problem = ""
         """Why the state cannot be written at the moment."""
-        self.admission = Admission()
+        self.admitting = Admitting(self.board, parts)
         self._events: list[ExecutorEvent] = []
         self._counts: list[tuple[AttemptId, LogCounts]] = []
         self._closing: dict[AttemptId, Ended] = {}
         self._touched: list[TargetId] = []
-        self._restart: list[AttemptId] = []
-        self._restart_taken: list[AttemptId] = []
         self._last: Instant | None = None
         self._hold_until_boot = 0.0
 
@@ -285,12 +227,12 @@ class Engine:
 
     def _transact(self, change: Callable[[], None], now: Instant) -> None:
         """One transaction: the change, what follows from it for others, claims, rows. Then the effects."""
-        admission = self.admission
+        self.admitting.begin()
         try:
             with self.store.transaction():
                 change()
                 self._follow(now)
-                orders = self._admit(now)
+                orders = self.admitting.claim_all(now)
                 # A start that could not be prepared is an end too.
                 self._follow(now)
                 self.board.flush(now)
@@ -301,12 +243,11 @@ class Engine:
             # Rolled back: the store alone says what is so.
             self.board.reload()
             self.parts.orders.forget()
-            self.admission = admission
+            self.admitting.roll_back()
             self._touched.extend(self.board.active)
-            self._restart = [*self._restart_taken, *self._restart]
             self.board.stirred = True
             raise
-        self._restart_taken = []
+        self.admitting.commit()
         self._perform(self.board.finish(), orders, now)
 
     def _follow(self, now: Instant) -> None:
@@ -344,7 +285,7 @@ class Engine:
     # What executors tell.
 
     def _take(self, event: ExecutorEvent, now: Instant) -> list[TargetId]:
-        target = _target_of(event.attempt)
+        target = event.attempt.target
         if event.attempt.run == PROBE_RUN:
             return self._probed(target, event, now)
         run = self.board.seen(target).runs.get(event.attempt.run)
@@ -356,7 +297,7 @@ class Engine:
                     self.board.record(target, f.Started(event.at, run.run, run.attempt, event.pid or 0))
                     self.parts.logs.follow(event.attempt)
             case NotStarted():
-                self._restart.append(event.attempt)
+                self.admitting.again.append(event.attempt)
             case Ended():
                 counts = self.parts.logs.finish(event.attempt)
                 if counts is None:
@@ -367,7 +308,7 @@ class Engine:
 
     def _close(self, attempt: AttemptId, counts: LogCounts) -> list[TargetId]:
         event = self._closing.get(attempt)
-        target = _target_of(attempt)
+        target = attempt.target
         run = self.board.seen(target).runs.get(attempt.run)
         if event is None or run is None:
             return []
@@ -405,11 +346,11 @@ class Engine:
         if running:
             with self.store.transaction():
                 for attempt, counts in running:
-                    target = _target_of(attempt)
+                    target = attempt.target
                     self.store.set_progress(
                         target, attempt.run, {"lines": counts.lines, "progress": counts.progress}
                     )
-            self.parts.changed({_target_of(attempt) for attempt, _ in running})
+            self.parts.changed({attempt.target for attempt, _ in running})
 
     # Probes.
 
@@ -441,98 +382,6 @@ class Engine:
         self.board.effects.discards.append(event.attempt)
         return [target]
 
-    # Admission.
-
-    def _admit(self, now: Instant) -> list[Order]:
-        """Claim what may start, and note why each other run waits."""
-        orders = [order for attempt in self._restart if (order := self._order_again(attempt)) is not None]
-        self._restart_taken, self._restart = self._restart, []
-        if not self.board.stirred or not self.parts.starts:
-            return orders
-        self.board.stirred = False
-        waiting: list[Waiting] = []
-        running: list[Running] = []
-        for target, seen in self.board.active.items():
-            self._stand(target, seen, now, waiting, running)
-        before = self.admission.waits
-        admission = self.parts.admit(waiting, running, self.board.desired.limits, self.admission.last_domain)
-        for claim in admission.claims:
-            order = self._claim(claim, now)
-            if order is not None:
-                orders.append(order)
-        for key, why in admission.waits.items():
-            if before.get(key) != why:
-                self.store.set_waiting(*key, str(why))
-                self.board.effects.changed.add(key[0])
-        self.admission = admission
-        return orders
-
-    def _stand(
-        self, target: TargetId, seen: Seen, now: Instant, waiting: list[Waiting], running: list[Running]
-    ) -> None:
-        plan = self.board.plan_of(target)
-        locks = plan.locks if plan is not None else ()
-        busy = ""
-        for run in seen.runs.values():
-            if not run.waiting:
-                running.append(Running(target, run.run, run.locks))
-                busy = busy or run.run
-        alone = plan is None or plan.concurrency is not Concurrency.ALLOW
-        for run in seen.runs.values():
-            if not run.waiting:
-                continue
-            blocked, why = Reason.NONE, ""
-            not_ready = self.board.not_ready(target)
-            if run.attempt == 0 and run.deadline is not None and now.wall >= run.deadline:
-                # Nobody has looked at it since; its wake is due.
-                blocked = Reason.DEADLINE_EXCEEDED
-            elif busy and alone:
-                blocked, why = Reason.STILL_RUNNING, busy
-            elif retry_wait_seconds(run, now) > 0 and run.not_before is not None:
-                blocked, why = Reason.RETRY_DELAY, f"until {run.not_before.isoformat(timespec='seconds')}"
-            elif not_ready:
-                blocked, why = Reason.NOT_READY, not_ready
-            since = run.not_before or run.slot or run.queued_at
-            waiting.append(Waiting(target, run.run, run.trigger, since, locks, blocked, why))
-            busy = busy or run.run
-
-    def _claim(self, claim: Waiting, now: Instant) -> Order | None:
-        seen = self.board.seen(claim.target)
-        run = seen.runs[claim.run]
-        attempt = run.attempt + 1
-        prepared = self.parts.orders.prepare(claim.target, run, attempt, seen)
-        revision = self.board.desired.revision
-        first = attempt == 1
-        self.board.record(
-            claim.target,
-            f.Claimed(
-                now.wall,
-                run.run,
-                attempt,
-                now.boot_id,
-                prepared.digest if first else run.digest,
-                revision.commit if first else run.revision,
-                revision.dirty if first else run.dirty,
-                claim.locks,
-            ),
-        )
-        if prepared.order is None:
-            self.board.record(
-                claim.target,
-                f.Ended(now.wall, run.run, attempt, reason=Reason.START_FAILED, message=prepared.error),
-            )
-            self.board.look(claim.target, now)
-        return prepared.order
-
-    def _order_again(self, attempt: AttemptId) -> Order | None:
-        """Claimed, and nothing was begun on this boot: starting is safe."""
-        target = _target_of(attempt)
-        seen = self.board.seen(target)
-        run = seen.runs.get(attempt.run)
-        if run is None or run.attempt != attempt.attempt or run.waiting:
-            return None
-        return self.parts.orders.prepare(target, run, attempt.attempt, seen).order
-
     # Time.
 
     def _note_step(self, now: Instant) -> None:
@@ -562,16 +411,8 @@ class Engine:
             waits.append(executor)
         if self._events:
             waits.append(0.0)
-        if self._events or self._closing or self.board.stirred or self._restart or self._touched:
+        if self._events or self._closing or self.board.stirred or self.admitting.again or self._touched:
             waits.append(0.01)
         if now.boot < self._hold_until_boot:
             waits = [max(wait, self._hold_until_boot - now.boot) for wait in waits]
         return max(0.0, min(waits)) if waits else None
-
-    def waits_of(self, target: TargetId, run: str) -> Why | None:
-        return self.admission.waits.get((target, run))
-
-
-def _target_of(attempt: AttemptId) -> TargetId:
-    domain, _, job = attempt.folder.partition("/")
-    return TargetId(job, "" if domain == "_installation" else domain)

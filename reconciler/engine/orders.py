@@ -15,7 +15,7 @@ from typing import Any
 from reconciler.core.facts import RunSeen, Seen
 from reconciler.core.model import Plan, Retention, TargetId, Trigger
 from reconciler.core.units import parse_size
-from reconciler.engine.engine import PROBE_RUN, Prepared
+from reconciler.engine.parts import PROBE_RUN, Prepared
 from reconciler.engine.readiness import Readiness
 from reconciler.ports.store import Store
 from reconciler.spec.order import Account, RunFacts, Site, make_order, probe_order, user_of

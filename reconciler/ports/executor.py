@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
-from reconciler.core.model import Reason, TargetId
+from reconciler.core.model import INSTALLATION, Reason, TargetId
 
 
 class AttemptId(NamedTuple):
@@ -25,6 +25,12 @@ class AttemptId(NamedTuple):
     @property
     def path(self) -> str:
         return f"{self.folder}/{self.run}/{self.attempt}"
+
+    @property
+    def target(self) -> TargetId:
+        """Whose attempt it is."""
+        domain, _, job = self.folder.partition("/")
+        return TargetId(job, "" if domain == INSTALLATION else domain)
 
     @classmethod
     def of(cls, target: TargetId, run: str, attempt: int) -> AttemptId:

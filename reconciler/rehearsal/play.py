@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 from reconciler.core import facts as f
 from reconciler.core.facts import Fact, epoch, from_epoch
 from reconciler.core.model import Desired, Plan, Request, Revision, State, TargetId, Trigger
-from reconciler.engine.engine import Engine, Parts
+from reconciler.engine.engine import Engine
+from reconciler.engine.parts import Parts
 from reconciler.rehearsal.script import STRETCHES, Case, Doing, Event, Expectation
 from reconciler.rehearsal.stage import Stage, StagedExecutor, StagedLogs, StagedOrders
 from reconciler.rehearsal.wording import SNAPSHOTS
@@ -233,7 +234,7 @@ class _Playing:
         for target in self.applied.targets:
             seen = self.engine.board.seen(target)
             for run in seen.runs.values():
-                why = self.engine.waits_of(target, run.run) if run.waiting else None
+                why = self.engine.admitting.why(target, run.run) if run.waiting else None
                 detail = str(why.reason) if why is not None else ""
                 found.append(Entry(now, target, "queued" if run.waiting else "running", detail, run.run))
             if seen.overdue_message:

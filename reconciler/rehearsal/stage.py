@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from reconciler.core.facts import RunSeen, Seen, from_epoch
 from reconciler.core.model import Instant, Plan, Reason, TargetId
-from reconciler.engine.engine import PROBE_RUN, Prepared
+from reconciler.engine.parts import PROBE_RUN, Prepared
 from reconciler.ports.executor import AttemptId, Ended, ExecutorEvent, NotStarted, Order, Started
 from reconciler.ports.logs import LogCounts
 from reconciler.rehearsal.script import Fate

@@ -16,7 +16,8 @@ from reconciler.core.facts import from_epoch
 from reconciler.core.model import Criteria, Desired, Mode, Pause, Plan, TargetId
 from reconciler.daemon.fingerprints import LOOK_SECONDS, PATIENCE_SECONDS, SETTLE_SECONDS, Fingerprints
 from reconciler.daemon.watched import Appearance, appearance
-from reconciler.engine.engine import Engine, Parts
+from reconciler.engine.engine import Engine
+from reconciler.engine.parts import Parts
 from reconciler.rehearsal.script import Fate
 from reconciler.rehearsal.stage import Stage, StagedExecutor, StagedLogs, StagedOrders
 from reconciler.store.sqlite import SqliteStore

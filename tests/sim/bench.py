@@ -11,7 +11,8 @@ from reconciler.core import facts as f
 from reconciler.core.facts import Fact, Seen, fact_from_json
 from reconciler.core.fold import fold
 from reconciler.core.model import Desired, Limits, Plan, Request, TargetId
-from reconciler.engine.engine import Engine, Parts
+from reconciler.engine.engine import Engine
+from reconciler.engine.parts import Parts
 from tests.sim.machine import START, Fate, Machine
 from tests.sim.ports import (
     BreakableExecutor,

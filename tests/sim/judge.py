@@ -13,7 +13,7 @@ from reconciler.core import facts as f
 from reconciler.core.facts import Fact, Seen, epoch, fact_from_json
 from reconciler.core.fold import fold
 from reconciler.core.model import Concurrency, Mode, Plan, Reason, State, TargetId, Trigger
-from reconciler.engine.engine import PROBE_RUN
+from reconciler.engine.parts import PROBE_RUN
 from reconciler.ports.executor import AttemptId
 from reconciler.store.sqlite import SqliteStore
 from tests.sim.machine import Attempt, Machine

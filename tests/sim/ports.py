@@ -11,7 +11,7 @@ from pathlib import Path
 
 from reconciler.core.facts import RunSeen, Seen
 from reconciler.core.model import Instant, Plan, Reason, TargetId
-from reconciler.engine.engine import PROBE_RUN, Prepared
+from reconciler.engine.parts import PROBE_RUN, Prepared
 from reconciler.ports.executor import AttemptId, Ended, ExecutorEvent, NotStarted, Order, Started
 from reconciler.ports.logs import LogCounts
 from reconciler.store.sqlite import SqliteStore

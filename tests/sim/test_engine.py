@@ -19,7 +19,7 @@ from reconciler.core.model import (
     Reason,
     Request,
 )
-from reconciler.engine.engine import Prepared
+from reconciler.engine.parts import Prepared
 from reconciler.triggers import compile_schedule
 from tests.core.life import utc
 from tests.sim.bench import Bench

@@ -14,6 +14,7 @@ from reconciler.core import facts as f
 from reconciler.core.admit import admit
 from reconciler.core.decide import decide
 from reconciler.core.model import Limits, Reason, State
+from reconciler.engine.admission import Admitting
 from reconciler.engine.engine import Engine
 from reconciler.ports.executor import Ended, Started
 from tests.sim.jobs import Source
@@ -171,12 +172,18 @@ class CommitsBySteps(BreakableStore):
             raise sqlite3.OperationalError("database or disk is full")
 
 
-class StartsBeforeItIsWritten(Engine):
-    def _admit(self, now):
-        orders = super()._admit(now)
+class StartsAtOnce(Admitting):
+    def claim_all(self, now):
+        orders = super().claim_all(now)
         for order in orders:
             self.parts.executor.start(order)
         return orders
+
+
+class StartsBeforeItIsWritten(Engine):
+    def __init__(self, parts):
+        super().__init__(parts)
+        self.admitting = StartsAtOnce(self.board, parts)
 
 
 class ForgetsToAdopt(Engine):

@@ -17,7 +17,8 @@ from reconciler.core.decide import decide
 from reconciler.core.decision import pause_of
 from reconciler.core.facts import RunSeen
 from reconciler.core.model import Desired, Mode, Plan, TargetId, Trigger
-from reconciler.engine.engine import Engine, Parts
+from reconciler.engine.engine import Engine
+from reconciler.engine.parts import Parts
 from reconciler.ports.executor import AttemptId
 from tests.sim.jobs import Source, fate_of
 from tests.sim.judge import Judge, must
