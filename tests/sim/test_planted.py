@@ -197,7 +197,7 @@ class TellsNobodyOfSuccess(Engine):
         pass
 
 
-class FreesLocksOfEditedJobs(Engine):
+class HoldsTheLocksOfNow(Admitting):
     """Holds the locks that a job has now, not those that its run was started with."""
 
     def _stand(self, target, seen, now, waiting, running):
@@ -205,6 +205,12 @@ class FreesLocksOfEditedJobs(Engine):
         plan = self.board.plan_of(target)
         locks = plan.locks if plan else ()
         running[:] = [replace(x, locks=locks) if x.target == target else x for x in running]
+
+
+class FreesLocksOfEditedJobs(Engine):
+    def __init__(self, parts):
+        super().__init__(parts)
+        self.admitting = HoldsTheLocksOfNow(self.board, parts)
 
 
 class EditsLocks(Source):
