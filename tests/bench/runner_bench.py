@@ -37,7 +37,9 @@ def bare_together(folder: Path) -> float:
     return time.perf_counter() - begin
 
 
-def through_the_runner(executor: LocalExecutor, tag: str, argv: tuple[str, ...] = ("/usr/bin/true",)) -> float:
+def through_the_runner(
+    executor: LocalExecutor, tag: str, argv: tuple[str, ...] = ("/usr/bin/true",)
+) -> float:
     """Order RUNS attempts and wait for their ends, all on disk; return the seconds."""
     begin = time.perf_counter()
     for number in range(RUNS):
