@@ -70,7 +70,11 @@ class Engine:
             self._touched.append(target)
             for run in seen.running:
                 if run.ended is None:
-                    self.parts.executor.adopt(AttemptId.of(target, run.run, run.attempt), run.boot_id)
+                    attempt = AttemptId.of(target, run.run, run.attempt)
+                    if run.attempt_started_at is not None:
+                        # Its start was told to the daemon before us: nobody tells it again.
+                        self.parts.logs.follow(attempt)
+                    self.parts.executor.adopt(attempt, run.boot_id)
         for target, plan in desired.targets.items():
             if plan.criteria is not None and plan.criteria.probe is not None:
                 self._adopt_probe(target, now)
