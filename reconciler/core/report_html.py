@@ -8,7 +8,7 @@ from __future__ import annotations
 from html import escape
 from typing import Final
 
-from reconciler.core.report_page import Entry, Line, Page, Section, icon
+from reconciler.core.report_parts import Entry, Line, Page, Section, icon
 
 _RED, _AMBER, _GREEN, _GREY = "#b42318", "#8a5a00", "#18723a", "#57606a"
 _COLOURS: Final = {

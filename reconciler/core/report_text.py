@@ -5,7 +5,7 @@ from __future__ import annotations
 from textwrap import wrap
 from typing import Final
 
-from reconciler.core.report_page import Page, Section, icon
+from reconciler.core.report_parts import Page, Section, icon
 
 _WIDTH: Final = 78
 _MARKS: Final = {"error": "✘ ", "warning": "⚠ ", "gap": "  "}

@@ -33,7 +33,7 @@ class Letters:
         post.desired = self._reconciler.engine.board.desired
         try:
             if self._receipts:
-                for sentence in post.settle(self._receipts, now):
+                for sentence in post.outbox.settle(self._receipts, now):
                     self._journal.say(sentence, 4)
                 self._receipts = []
             parcels = post.leave(now)
@@ -49,7 +49,7 @@ class Letters:
         self._rest_until = self._rest_until or monotonic() + REST_SECONDS
         if self._reconciler.post.hurry(self._reconciler.clock.now()):
             self.step()
-        return not (self._reconciler.post.on_the_way or self._receipts) or monotonic() > self._rest_until
+        return not (self._reconciler.post.outbox.on_the_way or self._receipts) or monotonic() > self._rest_until
 
     def close(self) -> None:
         self._delivery.close()

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.core.model import Desired, Instant, Mode, Plan, Report, TargetId
-from reconciler.core.report_page import Page, page_of
+from reconciler.core.report_page import page_of
+from reconciler.core.report_parts import Page
 from reconciler.engine.letters import Postmaster
 from reconciler.ports.notifier import Outcome, Parcel, Receipt
 from reconciler.store.letters import LetterBox
@@ -84,7 +85,7 @@ class PostBench(Bench):
             if self.outcome is Outcome.SENT:
                 self.sent += parcels
             receipts = [Receipt(parcel.id, self.outcome, "as told") for parcel in parcels]
-            self.said += self.post.settle(receipts, now)
+            self.said += self.post.outbox.settle(receipts, now)
         return 0.0 if parcels else self.post.wait_seconds(now)
 
     def until(self, at: str) -> None:

@@ -185,14 +185,14 @@ def test_letters_wait_out_a_dead_server_and_then_all_leave(tmp_path: Path) -> No
     bench.outcome = Outcome.UNREACHABLE
     bench.apply(plan("backup"))
     bench.until("2026-01-01T05:30")
-    assert set(bench.post.troubles) == {"mail"}
+    assert set(bench.post.outbox.troubles) == {"mail"}
     assert any("next try at" in sentence for sentence in bench.said)
     tries = bench.store.db.execute("SELECT max(tries) FROM letters").fetchone()[0]
     assert 5 < tries < 15, "the wait between tries grows"
     bench.outcome = Outcome.SENT
     bench.until("2026-01-01T07:30")
     assert [state for state, _ in bench.states()].count("sent") >= 5
-    assert bench.post.troubles == {}
+    assert bench.post.outbox.troubles == {}
 
 
 def test_what_nobody_takes_for_three_days_is_given_up_and_said(tmp_path: Path) -> None:
@@ -235,8 +235,8 @@ def test_a_thousand_reports_cost_the_deciding_thread_little(tmp_path: Path) -> N
     bench.want(jobs)
     spent = 0.0
 
-    def timed(name: str) -> None:
-        real = getattr(bench.post, name)
+    def timed(owner: object, name: str) -> None:
+        real = getattr(owner, name)
 
         def call(*arguments: object) -> object:
             nonlocal spent
@@ -246,10 +246,11 @@ def test_a_thousand_reports_cost_the_deciding_thread_little(tmp_path: Path) -> N
             finally:
                 spent += time.thread_time() - begun
 
-        setattr(bench.post, name, call)
+        setattr(owner, name, call)
 
-    for name in ("hook", "leave", "settle"):
-        timed(name)
+    timed(bench.post, "hook")
+    timed(bench.post, "leave")
+    timed(bench.post.outbox, "settle")
     bench.until("2026-01-01T01:59")
     assert len(bench.sent) == 1000
     assert len({parcel.message_id for parcel in bench.sent}) == 1000

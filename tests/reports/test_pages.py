@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core import report_html, report_text
-from reconciler.core.report_page import Page, page_of
+from reconciler.core.report_page import page_of
+from reconciler.core.report_parts import Page
 from tests.reports.test_mail import ITEM
 
 HOSTILE = (

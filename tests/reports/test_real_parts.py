@@ -107,7 +107,8 @@ def test_a_browser_lays_the_page_out_without_scrolling_sideways_and_runs_nothing
     lines = "".join(f"::error::{evil}{'x' * 300}\n" for evil in HOSTILE)
     html = report_html.render(page(tail=lines, message="y" * 400, description="z" * 300))
     # The measure is ours, added by the test: mail readers run no scripts, and the report has none.
-    probe = "<script>document.title=[document.documentElement.scrollWidth, innerWidth, document.images.length].join()</script>"
+    measure = "[document.documentElement.scrollWidth, innerWidth, document.images.length].join()"
+    probe = f"<script>document.title={measure}</script>"
     path = tmp_path / "page.html"
     path.write_text(html.replace("</body>", probe + "</body>"), encoding="utf-8", errors="replace")
     shown = subprocess.run(
