@@ -50,7 +50,8 @@ def _global_options(of_verb: bool, formats: Sequence[str]) -> Iterator[click.Opt
             names, expose_value=False, callback=_given, envvar=envvar, hidden=hidden, show_envvar=True, **more
         )
 
-    path = click.Path(file_okay=False)
+    # Whether it may be read is asked where it is: whoever comes through the socket may not.
+    path = click.Path(file_okay=False, readable=False)
     yield option(
         "-C",
         "directory",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -16,7 +18,7 @@ from reconciler.core.model import TargetId
 from reconciler.daemon import planfiles
 from reconciler.daemon.folders import put_aside, run_folder, size_of
 from reconciler.daemon.http import CommandError
-from reconciler.daemon.lock import StateHeld, StateLock, prepare
+from reconciler.daemon.lock import PRIVATE_UMASK, StateHeld, StateLock, prepare
 from reconciler.daemon.options import Options
 from reconciler.ports.control import SOCKET, connected
 
@@ -171,7 +173,7 @@ def perform(
         return perform(state, command, payload, directory=directory, options=options)
     from reconciler.daemon.reconciler import Reconciler
 
-    with lock:
+    with lock, _privately():
         told = options or Options(Path(directory), state, state / "secrets")
         reconciler = Reconciler(told, starts=False)
         try:
@@ -181,6 +183,15 @@ def perform(
             return answer
         finally:
             reconciler.close()
+
+
+@contextmanager
+def _privately() -> Iterator[None]:
+    before = os.umask(PRIVATE_UMASK)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _lock(state: Path, command: str) -> StateLock | None:

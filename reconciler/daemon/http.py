@@ -196,8 +196,11 @@ def serve_tcp(listen: str, doors: Doors) -> tuple[_Server, str]:
     return server, f"{name!s}:{number}"
 
 
-def serve_control(state: Path, doors: Doors, group: int | None) -> _Server:
-    """Listen on `<state>/control.sock` (0660) in a thread. The caller holds the state's lock, so a leftover goes."""
+def serve_control(state: Path, doors: Doors) -> _Server:
+    """Listen on `<state>/control.sock` (0660) in a thread. The caller holds the state's lock, so a leftover goes.
+
+    Its group is that of the state directory: `chgrp` and `chmod 0710` on the directory let a group come in.
+    """
     path = state / "control.sock"
     path.unlink(missing_ok=True)
     # A long state path does not fit into sun_path (108 bytes): bind by a short name through the open folder.
@@ -208,8 +211,7 @@ def serve_control(state: Path, doors: Doors, group: int | None) -> _Server:
     finally:
         os.close(folder)
     os.chmod(path, 0o660)
-    if group is not None:
-        os.chown(path, -1, group)
+    os.chown(path, -1, state.stat().st_gid)
     server.doors = doors
     _start(server, "control")
     return server

@@ -12,6 +12,10 @@ from typing import Self
 from reconciler.clock import wall
 
 
+PRIVATE_UMASK = 0o077
+"""For all that is written into a state: a group that may come to the socket may read nothing beside it."""
+
+
 class StateHeld(Exception):
     """Another process has the state directory; the text says which."""
 
@@ -27,6 +31,9 @@ def prepare(state: Path) -> None:
         probe = state / ".writable"
         probe.write_text("", encoding="ascii")
         probe.unlink()
+        for name in ("status", "requests", "runs"):
+            if (state / name).is_dir():
+                (state / name).chmod(0o700)
     except OSError as error:
         raise StateUnusable(
             f"cannot write the state directory {state}: {error.strerror or error}; "

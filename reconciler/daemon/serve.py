@@ -22,7 +22,7 @@ from reconciler.daemon.inbox import Inbox
 from reconciler.daemon.journal import Journal
 from reconciler.daemon.letters import Letters
 from reconciler.daemon.loading import Loading
-from reconciler.daemon.lock import StateHeld, StateLock, StateUnusable, prepare
+from reconciler.daemon.lock import PRIVATE_UMASK, StateHeld, StateLock, StateUnusable, prepare
 from reconciler.daemon.notify import notify
 from reconciler.daemon.options import ServeOptions
 from reconciler.daemon.outputs import Outputs
@@ -56,6 +56,7 @@ _OUTCOMES = {
 def main(options: ServeOptions) -> int:
     """Serve until SIGTERM or SIGINT, or with `once` until what is due has run. Returns the exit code."""
     journal = Journal()
+    os.umask(PRIVATE_UMASK)
     try:
         prepare(options.state)
         lock = StateLock(options.state, "serve --once" if options.once else "serve")
@@ -114,7 +115,7 @@ class Daemon:
         self._selector.register(self.inbox.fileno(), selectors.EVENT_READ)
         self._selector.register(self.reconciler.executor.fileno(), selectors.EVENT_READ)
         self._selector.register(self.reconciler.logs.fileno(), selectors.EVENT_READ)
-        self._servers.append(serve_control(self.options.state, self._doors, None))
+        self._servers.append(serve_control(self.options.state, self._doors))
         address = ""
         if not self.options.once and self.options.listen:
             try:

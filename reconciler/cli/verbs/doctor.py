@@ -17,6 +17,7 @@ from reconciler.cli.frame import DOCUMENT_FORMATS, Call, say, verb
 from reconciler.cli.out import colored, document, emit, paint
 from reconciler.cli.reading import repository_of, state_of
 from reconciler.cli.serving import SECRETS
+from reconciler.cli.who import for_system_only
 
 _ICONS = {
     "ok": ("✔", "success"),
@@ -36,6 +37,7 @@ _ICONS = {
     help="Where the daemon has its secrets.",
 )
 def command(call: Call, rebuild: bool, secrets: str) -> int:
+    for_system_only(call, "doctor")
     state = state_of(call)
     if os.path.exists(state) and not os.access(state, os.R_OK | os.X_OK):
         raise Failure(

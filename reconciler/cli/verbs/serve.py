@@ -12,6 +12,7 @@ import click
 
 from reconciler.cli.frame import Call, verb
 from reconciler.cli.serving import serve_options_of, source_options
+from reconciler.cli.who import for_system_only
 
 
 @verb()
@@ -26,6 +27,7 @@ from reconciler.cli.serving import serve_options_of, source_options
 )  # fmt: skip
 @source_options
 def command(call: Call, listen: str, once: bool, metrics_max_targets: int, **source: Any) -> int:
+    for_system_only(call, "serve")
     options = serve_options_of(
         call, source, listen=listen, once=once, metrics_max_targets=metrics_max_targets
     )

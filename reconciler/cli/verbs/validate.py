@@ -13,6 +13,8 @@ from reconciler.cli.exits import Exit, Failure
 from reconciler.cli.frame import Call, say, verb
 from reconciler.cli.out import colored, emit
 from reconciler.cli.reading import SOURCE, repository_of
+from reconciler.cli.who import acting
+from reconciler.ports.source import area_of
 
 FORMS = ("full", "concise", "json", "github", "sarif")
 
@@ -31,6 +33,9 @@ def command(call: Call, path: str | None) -> int:
     repository = repository_of(call)
     result = validated(repository)
     found = [each for each in result.diagnostics if not only or each.path == only]
+    if call.as_name:
+        who = acting(call)
+        found = [each for each in found if who.sees(area_of(each.path) or "")]
     emit(render(found, call.output, colour=colored(call)))  # type: ignore[arg-type]
     counts = ", ".join(f"{count} {kind}" for kind, count in result.counts.items() if kind != "files")
     files = result.counts.get("files", 0)
@@ -41,7 +46,7 @@ def command(call: Call, path: str | None) -> int:
         say(f"no documents in {os.path.join(repository, SOURCE)}: `reconcile init` writes a first job")
     elif call.output in ("full", "concise"):
         words = summary(found) or "valid"
-        say(f"{words}: {files} file{'s' if files != 1 else ''} ({counts})")
+        say(words if call.as_name else f"{words}: {files} file{'s' if files != 1 else ''} ({counts})")
         _say_not_ready(call)
     return Exit.OK
 
