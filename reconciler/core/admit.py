@@ -82,7 +82,7 @@ def admit(
         counts[choice.target.domain] = counts.get(choice.target.domain, 0) + 1
         held.update({lock: f"{choice.target}/{choice.run}" for lock in choice.locks})
         places -= 1
-    _explain(out, ready, held, limits)
+    _explain(out, ready, held, _Places(limits, counts, places))
     return out
 
 
@@ -124,7 +124,23 @@ def _next(
     return first[next((d for d in domains if d > last_domain), domains[0])]
 
 
-def _explain(out: Admission, ready: Sequence[Waiting], held: Mapping[str, str], limits: Limits) -> None:
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """What is taken, when nothing more could be claimed."""
+
+    limits: Limits
+    counts: Mapping[str, int]
+    left: int
+
+    def why_none(self, domain: str) -> Why:
+        """Say which limit a run of this domain waits for, though its locks are free."""
+        if self.left > 0 and self.limits.domain_full(domain, self.counts.get(domain, 0)):
+            most = self.limits.max_parallel_per_domain
+            return Why(Reason.NO_PLACE, f"{most} runs at once of {domain} (maxParallelPerDomain)")
+        return Why(Reason.NO_PLACE, f"{self.limits.max_parallel} runs at once (maxParallel)")
+
+
+def _explain(out: Admission, ready: Sequence[Waiting], held: Mapping[str, str], places: _Places) -> None:
     reserved: dict[str, str] = {}
     for item in ready:
         key = item.target, item.run
@@ -137,7 +153,7 @@ def _explain(out: Admission, ready: Sequence[Waiting], held: Mapping[str, str], 
             text = ", ".join(f"{lock} is first for {reserved[lock]}" for lock in behind)
             out.waits[key] = Why(Reason.LOCKS_BUSY, text)
         else:
-            out.waits[key] = Why(Reason.NO_PLACE, f"{limits.max_parallel} runs at once (maxParallel)")
+            out.waits[key] = places.why_none(item.target.domain)
             continue
         for lock in item.locks:
             reserved.setdefault(lock, f"{item.target}/{item.run}")

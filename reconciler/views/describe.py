@@ -10,7 +10,7 @@ from reconciler.core.status import conditions, conditions_in
 from reconciler.views import BadQuery, UnknownName, administrators, domains, events, jobs, requests, runs
 from reconciler.views.attempts import AttemptLog
 from reconciler.views.names import Named, did_you_mean, named
-from reconciler.views.rows import INSTALLATION, iso, run_folder, state_of, target_text
+from reconciler.views.rows import INSTALLATION, iso, run_folder, state_of, target_text, why_shown
 
 if TYPE_CHECKING:
     import sqlite3
@@ -55,7 +55,7 @@ def _job(connection: sqlite3.Connection, who: Viewer, query: Mapping[str, str]) 
         "conditions": _conditions(connection, item, found),
         "definition": _definition(connection, who, found.job),
         "planning": _document(connection, "Planning", found.domain, found.job),
-        "waiting": _waiting(connection, found),
+        "waiting": _waiting(connection, who, found),
         "runs": runs.view(connection, who, own)["items"],
         "events": events.view(connection, who, {**own, "limit": "10"})["items"],
     }
@@ -80,12 +80,25 @@ def _conditions(
     return conditions(item, before, "")
 
 
-def _waiting(connection: sqlite3.Connection, found: Named) -> list[dict[str, Any]]:
+def _waiting(connection: sqlite3.Connection, who: Viewer, found: Named) -> list[dict[str, Any]]:
+    """The target's runs that wait, why, and which of its domain take their place before."""
     rows = connection.execute(
-        "SELECT run, waiting, queued FROM runs WHERE job = ? AND domain = ? AND state = 'queued' ORDER BY id",
-        (found.job, found.domain),
-    )
-    return [{"run": run, "why": why, "since": iso(queued)} for run, why, queued in rows]
+        "SELECT job, domain, run, waiting, queued, trigger, coalesce(slot, queued) FROM runs "
+        "WHERE state = 'queued' AND domain = ?",
+        (found.domain,),
+    ).fetchall()
+    # The order of `core.admit`: requests first, then by instant; locks have an order of their own, which `why` tells.
+    rows.sort(key=lambda row: (row[5] != "request", row[6], row[0], row[2]))
+    ready: list[str] = []
+    items = []
+    for job, domain, run, why, queued, _, _ in rows:
+        for_place = why.startswith("NoPlace")
+        if job == found.job:
+            before = list(ready) if for_place else []
+            items.append({"run": run, "why": why_shown(who, why), "since": iso(queued), "before": before})
+        if for_place:
+            ready.append(f"{target_text(job, domain)}/{run}")
+    return items
 
 
 def _document(connection: sqlite3.Connection, kind: str, domain: str, name: str) -> dict[str, Any] | None:
@@ -120,6 +133,10 @@ def _run(connection: sqlite3.Connection, who: Viewer, query: Mapping[str, str]) 
     sql = f"SELECT {runs.COLUMNS} FROM runs WHERE job = ? AND domain = ? AND run = ?"
     row = connection.execute(sql, (found.job, found.domain, found.run)).fetchone()
     item = runs.item(row)
+    if item.get("waiting"):
+        item["waiting"] = why_shown(who, item["waiting"])
+        mine = [each for each in _waiting(connection, who, found) if each["run"] == found.run]
+        item["before"] = mine[0]["before"] if mine else []
     folder = run_folder(state_of(connection), found.job, found.domain, found.run)
     attempts = []
     for number in range(1, item["attempts"] + 1):

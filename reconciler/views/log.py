@@ -11,7 +11,7 @@ from reconciler.core.logs import RANK, mask, read_line, shown
 from reconciler.views import BadQuery, UnknownName
 from reconciler.views.attempts import AttemptLog, Line
 from reconciler.views.names import Named, named
-from reconciler.views.rows import number, run_folder, state_of, target_text
+from reconciler.views.rows import number, run_folder, state_of, target_text, why_shown
 
 if TYPE_CHECKING:
     import sqlite3
@@ -36,7 +36,7 @@ def view(connection: sqlite3.Connection, who: Viewer, query: Mapping[str, str]) 
         "attempt": attempt,
         "attempts": attempts,
         "state": state,
-        "waiting": waiting,
+        "waiting": why_shown(who, waiting),
     }
     if attempt > attempts:
         raise UnknownName(f"`{answer['target']}/{run}` has no attempt {attempt}", f"it has {attempts}")

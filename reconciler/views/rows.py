@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -40,6 +41,18 @@ def state_of(connection: sqlite3.Connection) -> str:
         if name == "main" and path:
             return str(path).rpartition("/")[0] or "/"
     raise AssertionError("the state is a file")
+
+
+_HOLDER: Final = re.compile(r"\b(held by|is first for) ([^\s,@/]+)(?:@([^\s,/]+))?/[^\s,]+")
+
+
+def why_shown(who: Viewer, text: str) -> str:
+    """Why a run waits, without the names of runs that do not exist for this viewer."""
+
+    def name(match: re.Match[str]) -> str:
+        return match[0] if who.sees(match[3] or "") else f"{match[1]} a run of others"
+
+    return text if who.is_system else _HOLDER.sub(name, text)
 
 
 class Where:

@@ -16,6 +16,7 @@ from reconciler.views.rows import (
     limited,
     number,
     target_text,
+    why_shown,
     words,
 )
 
@@ -51,7 +52,11 @@ def view(connection: sqlite3.Connection, who: Viewer, query: Mapping[str, str]) 
         f"SELECT {COLUMNS} FROM runs WHERE {where} ORDER BY id DESC LIMIT ?",
         (*where.values, limited(query, LIMIT)),
     )
-    return {"items": [item(row) for row in rows]}
+    items = [item(row) for row in rows]
+    for each in items:
+        if each.get("waiting"):
+            each["waiting"] = why_shown(who, each["waiting"])
+    return {"items": items}
 
 
 def _of(connection: sqlite3.Connection, who: Viewer, query: Mapping[str, str], where: Where) -> None:

@@ -117,6 +117,9 @@ def _job(call: Call, answer: dict[str, Any]) -> Iterator[str]:
     )  # fmt: skip
     for run in answer["waiting"]:
         yield f"  {run['run']} waits: {run['why'] or 'its turn'}\n"
+        if run["before"]:
+            more = f" and {len(run['before']) - 3} more" if len(run["before"]) > 3 else ""
+            yield f"    before it in its domain: {', '.join(run['before'][:3])}{more}\n"
     yield from _next(call, answer, at)
     yield from _reports(call, answer["reports"])
     yield _title(call, "Conditions")
