@@ -33,15 +33,9 @@ def stored_in(state: str) -> Stored:
 
 
 def _rows(connection: Any, table: str) -> list[dict[str, Any]]:
-    import json
-
     cursor = connection.execute(f"SELECT * FROM {table}")  # noqa: S608 - one of two constants
     names = [column[0] for column in cursor.description]
-    rows = [dict(zip(names, row, strict=True)) for row in cursor]
-    for row in rows:
-        if "body" in row:
-            row["body"] = json.loads(row["body"])
-    return rows
+    return [dict(zip(names, row, strict=True)) for row in cursor]
 
 
 def applied_in(state: str, stored: Stored, loader: Loader) -> Desired:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -95,7 +95,7 @@ class Store(Protocol):
     def wake_all(self, at: float) -> None:
         """Have every target looked at (the clock was set back, the zones changed)."""
 
-    def objects(self) -> list[Mapping[str, Any]]: ...
+    def objects(self) -> Iterator[Mapping[str, Any]]: ...
 
     def object_body(self, kind: str, domain: str, name: str) -> Mapping[str, Any] | None: ...
 
@@ -111,7 +111,7 @@ class Store(Protocol):
 
     def amend_token(self, token: str, body: Mapping[str, Any]) -> None: ...
 
-    def files(self) -> list[Mapping[str, Any]]: ...
+    def files(self) -> Iterator[Mapping[str, Any]]: ...
 
     def put_files(self, rows: Iterable[Sequence[Any]], gone: Iterable[str]) -> None: ...
 

@@ -16,7 +16,7 @@ from reconciler.spec.objects import (
     LoadedFile,
     SpecObject,
     digest_of,
-    shared,
+    text_of,
 )
 from reconciler.spec.reader import Document, Loc, Mark, Problem, Span, Stream, read_stream
 
@@ -74,7 +74,7 @@ def _check(
     except ValidationError as error:
         return list(faults_of(error, kind.model, value))
     dumped = model.model_dump(by_alias=True, exclude_defaults=True)
-    body: dict[str, Any] = shared({"metadata": dumped["metadata"], "spec": dumped["spec"]})
+    body: dict[str, Any] = {"metadata": dumped["metadata"], "spec": dumped["spec"]}
     faults = _take_in_ics(body["spec"], read_beside) if "ics" in body["spec"] else []
     if not faults:
         faults.extend(kind.check(body))
@@ -83,7 +83,7 @@ def _check(
     if faults:
         return faults
     digest = digest_of([kind.name, body])
-    return SpecObject(kind.name, area or "", body["metadata"]["name"], path, document.line + 1, digest, body)
+    return SpecObject(kind.name, area or "", body["metadata"]["name"], path, document.line + 1, digest, text_of(body))
 
 
 def _take_in_ics(spec: dict[str, Any], read_beside: ReadBeside | None) -> list[Fault]:

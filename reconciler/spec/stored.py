@@ -14,7 +14,7 @@ from typing import Any
 from reconciler.core.diagnostics import Diagnostic
 from reconciler.core.model import Revision
 from reconciler.ports.source import FileStamp
-from reconciler.spec.objects import Identity, SpecObject, shared
+from reconciler.spec.objects import Identity, SpecObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,6 @@ def file_rows(before: Stored, after: Stored) -> Rows:
 
 def _object_row(stored: StoredObject) -> tuple[Any, ...]:
     spec = stored.object
-    body = json.dumps(spec.body, separators=(",", ":"))
     return (
         *spec.identity,
         spec.path,
@@ -129,12 +128,11 @@ def _object_row(stored: StoredObject) -> tuple[Any, ...]:
         spec.digest,
         stored.revision,
         stored.held,
-        body,
+        spec.text.decode("ascii"),
     )
 
 
 def _object_from_row(row: Mapping[str, Any]) -> StoredObject:
-    body = row["body"]
     spec = SpecObject(
         row["kind"],
         row["domain"],
@@ -142,7 +140,7 @@ def _object_from_row(row: Mapping[str, Any]) -> StoredObject:
         row["path"],
         row["line"],
         row["digest"],
-        shared(json.loads(body) if isinstance(body, str) else body),
+        row["body"].encode("ascii"),
     )
     return StoredObject(spec, row["revision"], row["held"])
 

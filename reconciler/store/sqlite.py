@@ -325,10 +325,10 @@ class SqliteStore:
 
     # Documents.
 
-    def objects(self) -> list[Mapping[str, Any]]:
+    def objects(self) -> Iterator[Mapping[str, Any]]:
         names = ("kind", "domain", "name", "path", "line", "digest", "revision", "held", "body")
         rows = self.db.execute(f"SELECT {', '.join(names)} FROM objects")  # noqa: S608
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        return (dict(zip(names, row, strict=True)) for row in rows)
 
     def object_body(self, kind: str, domain: str, name: str) -> Mapping[str, Any] | None:
         row = self.db.execute(
@@ -358,10 +358,10 @@ class SqliteStore:
     def amend_token(self, token: str, body: Mapping[str, Any]) -> None:
         self.db.execute("UPDATE tokens SET body=? WHERE token=?", (_dumps(body), token))
 
-    def files(self) -> list[Mapping[str, Any]]:
+    def files(self) -> Iterator[Mapping[str, Any]]:
         names = ("path", "mtime_ns", "inode", "size", "digest", "rejected", "objects")
         rows = self.db.execute(f"SELECT {', '.join(names)} FROM files")  # noqa: S608
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        return (dict(zip(names, row, strict=True)) for row in rows)
 
     def put_files(self, rows: Iterable[Sequence[Any]], gone: Iterable[str]) -> None:
         self.db.executemany("DELETE FROM files WHERE path=?", ((path,) for path in gone))
