@@ -282,6 +282,8 @@ class Postmaster:
         self._index()
         if self._subscribed is self.desired:
             return
+        if self._subscribed is not None and self._subscribed.mail != self.desired.mail:
+            self.outbox.try_again(now)
         with self._store.transaction():
             for recipient, spec in self._digests:
                 if self._letters.collecting(MAIL, recipient, f"digest {spec}") is None:

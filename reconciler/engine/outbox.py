@@ -61,6 +61,11 @@ class Outbox:
         busy = any(letter.medium == medium for letter in self._on_the_way.values())
         return not busy and (trouble is None or trouble.next_try <= now.wall)
 
+    def try_again(self, now: Instant) -> None:
+        """Wait no longer for what did not get through: somebody has changed how reports are sent."""
+        for trouble in self.troubles.values():
+            trouble.next_try = now.wall
+
     def next_due(self, now: Instant) -> float | None:
         """When there is something to be sent again, in epoch seconds."""
         dues: list[float | None] = []

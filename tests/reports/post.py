@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from reconciler.core.model import Desired, Instant, Mode, Plan, Report, TargetId
+from reconciler.core.model import Desired, Instant, Limits, Mode, Plan, Report, TargetId
 from reconciler.core.report_page import page_of
 from reconciler.core.report_parts import Page
 from reconciler.engine.letters import Postmaster
@@ -70,8 +70,8 @@ class PostBench(Bench):
     def _tail(self, target: TargetId, run: str, attempt: int, most_bytes: int) -> bytes:
         return f"hello from {target}\n::error::it broke\n".encode()
 
-    def want(self, targets: Mapping[TargetId, Plan], zone: str = "UTC") -> None:
-        self.engine.apply(Desired(dict(targets), default_zone=zone), lambda: None)
+    def want(self, targets: Mapping[TargetId, Plan], zone: str = "UTC", most: int = 16) -> None:
+        self.engine.apply(Desired(dict(targets), limits=Limits(most), default_zone=zone), lambda: None)
         self.post.desired = self.engine.board.desired
 
     def apply(self, *plans: Plan, **more: Any) -> None:

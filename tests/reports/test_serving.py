@@ -121,9 +121,13 @@ def test_what_blocks_reports_is_told_by_status_log_and_metrics_until_it_is_over(
     page = until(lambda: "reconciler_reports_blocked 1.0" in (text := daemon.get("/metrics")[1]) and text)
     assert 'reconciler_reports_total{result="failed"} 1.0' in page
     assert 'reconciler_reports_total{result="sent"} 0.0' in page
-    server.answers.clear()
-    # The next start tries at once only what is due: the letter waits for its time, and a new one comes with it.
     assert letters(place)[0][:2] == ("pending", 1)
+    server.answers.clear()
+    mail = {"smtp": server.address, "tls": "none", "from": "allowed@example.org"}
+    place.write("a.yaml", document("Installation", "installation", mail=mail, report=REPORT))
+    until(lambda: letters(place)[0][:2] == ("sent", 2), "a corrected `mail` is tried at once")
+    assert "Reports" not in place.run("status").stdout
+    assert "reports leave again" in daemon.said
 
 
 def test_once_sends_its_reports_before_it_leaves(place: Installation, server: Server) -> None:
