@@ -60,6 +60,8 @@ class Fingerprints:
         self._targets: Mapping[TargetId, Any] = {}
         self._groups: dict[Patterns, frozenset[TargetId]] = {}
         self._stopped = threading.Event()
+        self.failure: BaseException | None = None
+        """Ours to answer for: the daemon ends and is started again; runs go on."""
         self.has_looked = threading.Event()
         """Set when the engine knows what all watched files looked like after the start."""
         self._thread = threading.Thread(target=self._run, name="fingerprints", daemon=True)
@@ -86,6 +88,10 @@ class Fingerprints:
             except (sqlite3.Error, OSError):
                 # The state cannot be written now; what was not taken is told again.
                 wait = LOOK_SECONDS
+            except BaseException as error:
+                self.failure = error
+                self._ask(lambda: None)
+                return
             self._stopped.wait(wait)
 
     def step(self) -> float:

@@ -172,8 +172,9 @@ class Daemon:
         flushed = 0.0
         while not self._stopping:
             self.inbox.run_all()
-            if self.loading.failure is not None:
-                return self._failed(self.loading.failure)
+            failure = self.loading.failure or self.fingerprints.failure
+            if failure is not None:
+                return self._failed(failure)
             # Nothing is decided before the source was looked at: what it says now counts, not what it said.
             wait = self._round() if self.loading.has_looked else None
             if self.loading.has_looked and monotonic() >= self._recheck_at[0]:

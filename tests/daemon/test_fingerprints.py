@@ -272,6 +272,16 @@ def test_the_state_says_when_all_was_looked_at_after_the_start(machine: Machine)
     assert machine.looking.has_looked.is_set()
 
 
+def test_a_fault_of_ours_ends_the_daemon_instead_of_the_looking_alone(machine: Machine) -> None:
+    def broken(patterns: Any) -> Appearance:
+        raise AssertionError("a bug")
+
+    looking = Fingerprints(lambda: machine.desired, machine.engine.fingerprint, at_once, look_at=broken)
+    looking.start()
+    assert looking.join(10)
+    assert isinstance(looking.failure, AssertionError)
+
+
 # What patterns match.
 
 
