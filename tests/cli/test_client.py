@@ -15,6 +15,7 @@ from reconciler.cli.client import ask
 from reconciler.cli.exits import Exit, Failure
 from reconciler.core.access import Viewer
 from reconciler.daemon.http import Doors, serve_control
+from reconciler.daemon.sync import SyncDoor
 
 ALICE = Viewer("alice", "domain", ("acme.example",))
 
@@ -32,6 +33,7 @@ def served(repository: Path, state: sqlite3.Connection, request: pytest.FixtureR
         metrics=lambda: b"",
         ready=lambda: "",
         healthy=lambda: "",
+        sync=SyncDoor(folder, lambda: None),
     )
     server = serve_control(folder, doors, None)
     yield folder

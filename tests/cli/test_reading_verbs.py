@@ -145,7 +145,7 @@ def test_describe_puts_together_what_is_known(cli: Cli, state: sqlite3.Connectio
         "import@acme.example",
         "✘ failure",
         "Conditions",
-        "full (boolean, default False)",
+        "full (boolean, default false)",
         "Recent events",
     ):
         assert part in text

@@ -51,6 +51,15 @@ def test_a_sound_installation_has_no_error_and_every_part_was_looked_at(place: I
     assert "a daemon is running" in said.stdout
 
 
+def test_a_group_that_is_let_in_to_the_socket_is_no_finding(place: Installation):
+    place.write("a.yaml", job("a", "true", report={"webhooks": ["pager"]}))
+    place.run("apply")
+    place.state.chmod(0o710)
+    _, found = examined(place)
+    assert worst(found["permissions"])["severity"] == "ok"
+    assert "no secret `pager`, needed by reports of Job a" in worst(found["secrets"])["message"]
+
+
 def test_what_is_not_well_is_said_with_what_to_do(place: Installation):
     place.write("all.yaml", document("Installation", "installation", retention={"total": "900TiB"}))
     place.write("a.yaml", job("a", "true", secrets={"A": "gone", "B": "open"}, user="nobody-knows"))

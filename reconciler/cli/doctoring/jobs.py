@@ -35,6 +35,9 @@ def _named_secrets(subject: Subject) -> dict[str, list[str]]:
     password = (subject.installation.get("mail") or {}).get("passwordSecret")
     if password:
         named.setdefault(password, []).append("mail")
+    for (kind, name), spec in subject.specs.items():
+        for webhook in (spec.get("report") or {}).get("webhooks") or ():
+            named.setdefault(webhook, []).append(f"reports of {kind} {name}")
     return named
 
 

@@ -14,6 +14,8 @@ from reconciler.cli.doctoring import Finding, Subject
 
 LOW_BYTES = 256 << 20
 FULL_BYTES = 32 << 20
+OPEN_TO_GROUP = 0o710
+"""A group may be let in to reach the socket; nothing more."""
 MUCH_FREE_BYTES = 64 << 20
 REBUILD = (
     "stop the daemon, move state.db aside, and `reconcile doctor --rebuild` reads the history from the runs"
@@ -78,7 +80,7 @@ def _permissions(subject: Subject) -> Iterator[Finding]:
         )
         return
     mode = stat.S_IMODE(found.st_mode)
-    if mode & 0o077:
+    if mode & ~OPEN_TO_GROUP:
         text = f"{subject.state} is open to others (mode {mode:o}): logs and requests are in it"
         yield Finding("permissions", "warning", text, f"chmod 700 {subject.state}")
     elif not os.access(subject.state, os.W_OK):
