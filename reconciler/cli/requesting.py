@@ -194,6 +194,8 @@ def _look(call: Call, name: str) -> list[dict[str, Any]] | None:
             return None
         raise
     item = answer["item"]
+    if item.get("conflict"):
+        raise Failure(Exit.STALE, str(item["conflict"]))
     if item["outcome"] != "accepted":
         raise Failure(Exit.RUN_REFUSED, f"the request was {item['outcome']}: {item.get('message', '')}")
     runs: list[dict[str, Any]] = answer["runs"]

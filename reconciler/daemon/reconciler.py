@@ -95,8 +95,11 @@ class Reconciler:
         """Called when directories of runs were put aside, to have them deleted."""
         self.clock = SystemClock()
         self.store = SqliteStore(options.state / "state.db")
-        self.uid = self.store.meta("uid") or uuid.uuid4().hex
-        self.store.set_meta("uid", self.uid)
+        known = self.store.meta("uid")
+        self.uid = known or uuid.uuid4().hex
+        if known is None:
+            self.store.set_meta("created", self.clock.now().wall.replace(microsecond=0).isoformat())
+            self.store.set_meta("uid", self.uid)
         self._looking = threading.Lock()
         self.source: Source = open_source(options, self._administrators_in_force)
         self.cache = ResolveCache()

@@ -128,7 +128,7 @@ class Applying:
                 )
                 store.amend_token(request.token, {**known["body"], "conflict": conflict})
             return
-        problem = _untimely(request.requested_at, request.expires_after, now.wall)
+        problem = self._untimely(request.requested_at, request.expires_after, now.wall)
         body: dict[str, Any] = {
             "name": request.name,
             "domain": request.domain,
@@ -164,7 +164,7 @@ class Applying:
         if store.token(wish.token) is not None:
             return
         at = wish.requested_at
-        problem = _untimely(at, ANNOTATION_EXPIRES, now.wall) if at is not None else None
+        problem = self._untimely(at, ANNOTATION_EXPIRES, now.wall) if at is not None else None
         body: dict[str, Any] = {
             "name": wish.name,
             "domain": wish.domain,
@@ -187,6 +187,23 @@ class Applying:
         ]
         body["targets"] = [self._wish(target, item, now) for target in sorted(targets)]
         store.put_token(wish.token, wish.value, "accepted", "", body)
+
+    def _untimely(
+        self, requested_at: datetime, expires_after: timedelta, now: datetime
+    ) -> tuple[str, str] | None:
+        """Why a request is not carried out at this time: an outcome and words, or None."""
+        if now > requested_at + expires_after:
+            return "expired", f"it expired at {(requested_at + expires_after).isoformat(timespec='seconds')}"
+        if requested_at > now + FUTURE:
+            return "refused", f"requestedAt {requested_at.isoformat(timespec='seconds')} lies in the future"
+        created = self._board.store.meta("created")
+        if created and requested_at < datetime.fromisoformat(created):
+            # A lost ledger, or an old repository on a new machine: nobody here can tell whether it ran.
+            return (
+                "expired",
+                f"it is older than this state ({created}), so it may have been carried out before",
+            )
+        return None
 
     def _wish(self, target: TargetId, wish: Wish, now: Instant) -> dict[str, str]:
         """Queue one run now; the target's concurrency rule holds for it too, and is said."""
@@ -216,14 +233,6 @@ def _queued(target: TargetId, plan: Plan, wish: Wish, now: Instant) -> f.Queued:
         parameters=wish.parameters or None,
         note=wish.note,
     )
-
-
-def _untimely(requested_at: datetime, expires_after: timedelta, now: datetime) -> tuple[str, str] | None:
-    if now > requested_at + expires_after:
-        return "expired", f"it expired at {(requested_at + expires_after).isoformat(timespec='seconds')}"
-    if requested_at > now + FUTURE:
-        return "refused", f"requestedAt {requested_at.isoformat(timespec='seconds')} lies in the future"
-    return None
 
 
 def expand(request: Request, desired: Desired) -> tuple[list[TargetId], list[str]]:

@@ -70,24 +70,19 @@ class Installation:
         self, *words: str, env: Mapping[str, str] | None = None, seconds: float = 60
     ) -> subprocess.CompletedProcess[str]:
         """Run the command and wait for it."""
-        command = [
-            sys.executable,
-            "-m",
-            "reconciler",
-            "-C",
-            str(self.root),
-            "--state",
-            str(self.state),
-            *words,
-        ]
         return subprocess.run(
-            command,
+            self.command(*words),
             capture_output=True,
             text=True,
             timeout=seconds,
             env={**os.environ, **(env or {})},
             check=False,
         )
+
+    def command(self, *words: str) -> list[str]:
+        """The command line of the command."""
+        head = [sys.executable, "-m", "reconciler", "-C", str(self.root), "--state", str(self.state)]
+        return [*head, *words]
 
     def json(self, *words: str) -> Any:
         """What a verb prints with `-o json`."""
