@@ -35,7 +35,7 @@ def served(repository: Path, state: sqlite3.Connection, request: pytest.FixtureR
         healthy=lambda: "",
         sync=SyncDoor(folder, lambda: None),
     )
-    server = serve_control(folder, doors, None)
+    server = serve_control(folder, doors)
     yield folder
     server.close()
 
