@@ -17,6 +17,7 @@ from reconciler.core.model import Instant, Mode, Plan, Reason, State, TargetId, 
 from reconciler.core.outcome import may_retry, outcome_of
 from reconciler.core.overdue import watch_overdue
 from reconciler.core.slots import settle_slots
+from reconciler.core.window import is_open, opens_after
 
 
 def decide(target: TargetId, plan: Plan | None, seen: Seen, now: Instant) -> Decision:
@@ -72,9 +73,21 @@ def _progress(out: Decision, target: TargetId, plan: Plan | None, run: RunSeen, 
             out.facts.append(f.Finished(now.wall, run.run, State.MISSED, Reason.DEADLINE_EXCEEDED))
             return True
         out.wake(run.deadline)
+    if plan is not None and waits_for_window(plan, run, now):
+        assert plan.criteria is not None
+        assert plan.criteria.window is not None
+        out.wake(opens_after(plan.criteria.window, now.wall))
     if run.not_before is not None and retry_wait_seconds(run, now) > 0:
         out.wake(now.wall + timedelta(seconds=retry_wait_seconds(run, now)))
     return False
+
+
+def waits_for_window(plan: Plan, run: RunSeen, now: Instant) -> bool:
+    """Whether an automatic run may not start yet, or not any more before its window opens again."""
+    window = plan.criteria.window if plan.criteria is not None else None
+    if window is None or run.trigger is not Trigger.AUTOMATIC or run.attempt > 0:
+        return False
+    return not is_open(window, now.wall)
 
 
 def retry_wait_seconds(run: RunSeen, now: Instant) -> float:

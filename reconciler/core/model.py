@@ -122,7 +122,7 @@ class Reason(StrEnum):
     LOCKS_BUSY = "LocksBusy"
     NO_PLACE = "NoPlace"
     RETRY_DELAY = "RetryDelay"
-    WAITING_TURN = "WaitingTurn"
+    OUTSIDE_WINDOW = "OutsideWindow"
     QUEUE_FULL = "QueueFull"
     NOT_READY = "NotReady"
     DEADLINE_EXCEEDED = "DeadlineExceeded"

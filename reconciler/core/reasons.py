@@ -24,7 +24,7 @@ REASONS: Final[Mapping[Reason, str]] = {
     Reason.LOCKS_BUSY: "Another run holds one of the job's locks.",
     Reason.NO_PLACE: "As many runs as `maxParallel` or `maxParallelPerDomain` allow are under way.",
     Reason.RETRY_DELAY: "The next attempt waits for the delay of `retry`.",
-    Reason.WAITING_TURN: "An earlier run that shares a lock, or waits for the same place, goes first.",
+    Reason.OUTSIDE_WINDOW: "The run waits until the window of `automatic` opens again.",
     Reason.QUEUE_FULL: "One run was waiting already, and `concurrency: queue` lets one wait.",
     Reason.NOT_READY: "The target cannot run now, such as for want of a secret; its condition says why.",
     Reason.DEADLINE_EXCEEDED: "The slot was older than its `startingDeadline` before the run could start.",

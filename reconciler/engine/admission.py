@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reconciler.core import facts as f
 from reconciler.core.admit import Admission, Running, Waiting, Why
-from reconciler.core.decide import retry_wait_seconds
+from reconciler.core.decide import retry_wait_seconds, waits_for_window
 from reconciler.core.facts import Seen
 from reconciler.core.model import Concurrency, Instant, Reason, TargetId
 from reconciler.engine.board import Board
@@ -62,6 +62,9 @@ class Admitting:
             if before.get(key) != why:
                 self.parts.store.set_waiting(*key, str(why))
                 self.board.effects.changed.add(key[0])
+                if why.reason is Reason.OUTSIDE_WINDOW:
+                    # Only a decision knows when to come back.
+                    self.board.look(key[0], now)
         self._last = admission
         return orders
 
@@ -88,6 +91,8 @@ class Admitting:
                 blocked, why = Reason.STILL_RUNNING, busy
             elif retry_wait_seconds(run, now) > 0 and run.not_before is not None:
                 blocked, why = Reason.RETRY_DELAY, f"until {run.not_before.isoformat(timespec='seconds')}"
+            elif plan is not None and waits_for_window(plan, run, now):
+                blocked = Reason.OUTSIDE_WINDOW
             elif not_ready:
                 blocked, why = Reason.NOT_READY, not_ready
             since = run.not_before or run.slot or run.queued_at

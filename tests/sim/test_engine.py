@@ -18,6 +18,7 @@ from reconciler.core.model import (
     Probe,
     Reason,
     Request,
+    Window,
 )
 from reconciler.engine.parts import Prepared
 from reconciler.triggers import compile_schedule
@@ -316,3 +317,20 @@ def test_a_run_whose_deadline_passed_while_the_daemon_was_down_is_missed_and_not
     bench.until("2026-01-01T01:45")
 
     assert bench.runs("a") == [("20260101T010000Z", "missed", "DeadlineExceeded")]
+
+
+def test_an_automatic_run_that_waited_beyond_its_window_starts_when_that_opens_again(bench):
+    window = Window(0, 60, "UTC")  # 00:00 to 01:00
+    bench.fates["long"] = Fate(2 * 3600.0)
+    long = scheduled("long", "10 0 * * *", locks=("database",))
+    nightly = automatic("nightly", Criteria(every_seconds=86400.0, window=window), locks=("database",))
+    bench.apply(long)
+    bench.until("2026-01-01T00:20")
+    bench.apply(long, nightly)
+    bench.until("2026-01-01T12:00")
+    assert bench.facts("nightly", f.Queued)
+    assert not bench.facts("nightly", f.Started)
+
+    bench.until("2026-01-02T00:05")
+    (started,) = bench.facts("nightly", f.Started)
+    assert started.at >= utc("2026-01-02T00:00")
