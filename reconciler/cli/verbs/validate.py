@@ -6,6 +6,7 @@ PATH is a repository, its jobs.d or one file of it; one file is checked within i
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import click
 
@@ -16,6 +17,8 @@ from reconciler.cli.reading import SOURCE, repository_of
 from reconciler.cli.who import acting
 from reconciler.ports.source import area_of
 
+FOR_FORGES = ("github", "sarif")
+"""Forms whose paths a forge reads, from the top of the git repository."""
 FORMS = ("full", "concise", "json", "github", "sarif")
 
 
@@ -36,6 +39,9 @@ def command(call: Call, path: str | None) -> int:
     if call.as_name:
         who = acting(call)
         found = [each for each in found if who.sees(area_of(each.path) or "")]
+    if call.output in FOR_FORGES:
+        below = _below_git(repository)
+        found = [replace(each, path=f"{below}{each.path}") for each in found]
     emit(render(found, call.output, colour=colored(call)))  # type: ignore[arg-type]
     counts = ", ".join(f"{count} {kind}" for kind, count in result.counts.items() if kind != "files")
     files = result.counts.get("files", 0)
@@ -59,6 +65,18 @@ def _say_not_ready(call: Call) -> None:
     if os.access(os.path.join(state_of(call), DATABASE), os.R_OK):
         call.domain, call.labels = "", ()
         say_not_ready(call)
+
+
+def _below_git(repository: str) -> str:
+    """The path of the repository below the top of its git repository, with a slash at its end; else ""."""
+    top = repository
+    while not os.path.exists(os.path.join(top, ".git")):
+        above = os.path.dirname(top)
+        if above == top:
+            return ""
+        top = above
+    below = os.path.relpath(repository, top)
+    return "" if below == "." else f"{below.replace(os.sep, '/')}/"
 
 
 def _repository_of_file(path: str) -> tuple[str, str]:
