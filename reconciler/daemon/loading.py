@@ -9,6 +9,8 @@ from reconciler.daemon.inbox import Inbox
 from reconciler.daemon.reconciler import Look, Reconciler
 
 MIN_WAIT_SECONDS = 0.01
+WATCH_STARTS_SECONDS = 1.0
+"""After the first look there is another one so soon: the watch may have begun to see only after it."""
 
 
 class Loading:
@@ -59,9 +61,11 @@ class Loading:
     def _run(self) -> None:
         watch = self._reconciler.source.watch(self.hint)
         try:
+            most = WATCH_STARTS_SECONDS
             while not self._stopped:
-                wait = self._once()
+                wait = min(self._once(), most)
                 self._hinted.wait(max(wait, MIN_WAIT_SECONDS))
+                most = self._interval
         except BaseException as error:
             # Ours to answer for: the daemon ends and is started again; runs go on.
             self.failure = error
