@@ -148,7 +148,8 @@ class Tidying:
         for rule in dict.fromkeys(each.rule for each in going):
             self._remove(target, [each for each in going if each.rule == rule])
         gone = {each.entry.run for each in going}
-        if len(found) - len(gone) > rules.runs and any(_is_fresh(each, now) for each in found):
+        if len(what_goes(found, rules, now + GRACE_SECONDS)) > len(going):
+            # What ended just now will go too.
             self.touch([target])
         self._sizes[target] = sum(e.size_bytes for e in found if e.run not in gone)
         if notes:
@@ -243,10 +244,6 @@ def _entries(
         )
         for run, state, attempts, finished, queued in rows
     ]
-
-
-def _is_fresh(entry: Entry, now: float) -> bool:
-    return entry.over_at is not None and now - entry.over_at < GRACE_SECONDS
 
 
 def _in_transaction(store: Any, change: Callable[[], Any]) -> None:
