@@ -331,3 +331,47 @@ def test_a_clone_on_another_machine_refuses_to_run_anything(place: Installation)
     # And a daemon that runs stops deciding when the installation moves to another machine.
     place.write("i.yaml", document("Installation", "installation", hosts=["third.example"]))
     assert place.daemons[-1].process.wait(30) == BLOCKED
+
+
+# From the command line to the remote and back.
+
+
+@pytest.mark.needs("git")
+def test_what_a_verb_commits_is_pushed_fetched_and_in_force(repository: Installation, tmp_path: Path) -> None:
+    place = repository
+    git(place, "clone", "-q", "--bare", ".", str(tmp_path / "remote"))
+    git(place, "remote", "add", "origin", str(tmp_path / "remote"))
+    place.serve("--ref", "refs/heads/main", "--remote", "origin", "--interval", "1s")
+    assert "--commit" in place.run("schedule", "one", "--cron", "0 2 * * *").stderr
+    done = place.run("schedule", "one", "--cron", "0 3 * * *", "--commit")
+    assert done.returncode == 0, done.stderr
+    head = git(place, "rev-parse", "HEAD")
+    assert place.run("status", "--wait-revision", head, "--timeout", "20s").returncode == 0
+    assert place.json("get", "jobs", "--contains", "one")["items"][0]["planning"]["text"] == "0 3 * * *"
+    assert "--commit" in place.run("run", "two", "--wait").stderr
+    done = place.run("run", "two", "--wait", "--commit", "--timeout", "30s")
+    assert done.returncode == 0, done.stderr
+    assert "run: two" in git(place, "log", "-1", "--format=%s", "origin/main")
+
+
+@pytest.mark.needs("git")
+def test_a_force_push_waits_until_it_is_approved(repository: Installation, tmp_path: Path) -> None:
+    place = repository
+    git(place, "clone", "-q", "--bare", ".", str(tmp_path / "remote"))
+    git(place, "remote", "add", "origin", str(tmp_path / "remote"))
+    place.write("four.yaml", job("four", "true"))
+    commit(place)
+    git(place, "push", "-q", "origin", "main")
+    options = ("--ref", "refs/heads/main", "--remote", "origin", "--interval", "1s")
+    place.serve(*options)
+    git(place, "reset", "-q", "--hard", "HEAD~1")
+    place.write("five.yaml", job("five", "true"))
+    head = commit(place)
+    git(place, "push", "-q", "--force", "origin", "main")
+    held = until(lambda: place.json("status")["source"]["held"])
+    assert "does not contain it" in held["message"]
+    assert place.run("status", "--wait-revision", head, "--timeout", "5s").returncode == BLOCKED
+    assert not place.rows("SELECT 1 FROM targets WHERE job = 'five'")
+    done = place.run("apply", *options, "--approve", held["approval"])
+    assert done.returncode == 0, done
+    assert place.rows("SELECT job FROM targets WHERE gone = 0 AND job IN ('four', 'five')") == [("five",)]

@@ -37,6 +37,7 @@ def command(
     commit: bool,
 ) -> int:
     from reconciler.cli.acting import daemon_answers
+    from reconciler.cli.planning import reads_commits, warn_uncommitted
     from reconciler.cli.serving import seconds_of
     from reconciler.cli.times import now
 
@@ -46,6 +47,12 @@ def command(
     if wait and not listens:
         raise Failure(
             Exit.NO_DAEMON, "no daemon is running, so nothing would ever end", "`reconcile serve` starts one"
+        )
+    if wait and not commit and reads_commits(call):
+        raise Failure(
+            Exit.USAGE,
+            "the reconciler reads a git ref, so this would wait for ever",
+            "add --commit to --wait",
         )
     patience = seconds_of(timeout) if timeout else None
     spec = {"reason": reason} if reason else {}
@@ -69,8 +76,6 @@ def command(
         written.append((wanted, name))
     requesting.delete_expired(repository, at)
     if not commit:
-        from reconciler.cli.planning import warn_uncommitted
-
         warn_uncommitted(call)
     if not wait:
         follow = f"`reconcile logs -f {written[0][0].words[0].replace('@*', '')}` follows"
