@@ -9,6 +9,8 @@ import pytest
 from reconciler.cli.blaming import first_failure
 from tests.support.installation import Installation, document, job, until
 
+pytestmark = pytest.mark.full
+
 
 def git(place: Installation, *words: str) -> str:
     done = subprocess.run(["git", *words], cwd=place.root, capture_output=True, text=True, check=True)

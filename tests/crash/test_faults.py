@@ -13,6 +13,8 @@ import pytest
 
 from tests.crash.installation import PATIENCE_SECONDS, Installation, Job, eventually
 
+pytestmark = pytest.mark.full
+
 
 def serve(installation: Installation, *options: str) -> subprocess.CompletedProcess[str]:
     """Run a second daemon to its end."""

@@ -9,6 +9,8 @@ import pytest
 from reconciler.ports.failpoint import ALL
 from tests.crash.installation import Installation, eventually
 
+pytestmark = pytest.mark.full
+
 HERE = tuple(name for name in ALL if not name.startswith("letters:"))
 """Those of letters need a mail server, and are passed in tests/reports."""
 FAST = ("store:before-commit", "engine:after-start", "runner:after-spawn", "apply:before-commit")

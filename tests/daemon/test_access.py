@@ -21,6 +21,8 @@ import pytest
 from reconciler import views
 from tests.support.installation import Installation, document, job, until
 
+pytestmark = pytest.mark.full
+
 FORBIDDEN, NOT_FOUND = 7, 6
 OTHERS = ("globex", "backup", "nightly", "SECRET")
 """Words that only stand in what a domain administrator of acme.example must not know of."""

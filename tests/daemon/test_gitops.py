@@ -17,6 +17,8 @@ import pytest
 
 from tests.support.installation import Daemon, Installation, document, job, until
 
+pytestmark = pytest.mark.full
+
 BLOCKED, STALE, KEPT, TIMEOUT = 5, 8, 4, 9
 
 

@@ -13,6 +13,8 @@ import pytest
 
 from tests.support.installation import Installation, document, job, until
 
+pytestmark = pytest.mark.full
+
 STALE, REFUSED = 8, 13
 
 

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.support.installation import Installation, document, job, until
 
-
-def test_an_edit_is_live_within_a_second_and_a_broken_file_disturbs_nothing_else(place: Installation) -> None:
-    place.write("a.yaml", job("a", "true"))
-    place.serve()
-    begun = time.monotonic()
-    place.write("b.yaml", job("b", "true"))
-    until(lambda: place.rows("SELECT 1 FROM targets WHERE job='b'"))
-    assert time.monotonic() - begun < 1.0 or os.getloadavg()[0] > 2
-    place.write("a.yaml", "kind: [")
-    place.write("c.yaml", job("c", "true"))
-    until(lambda: place.rows("SELECT 1 FROM targets WHERE job='c'"))
-    assert place.rows("SELECT gone FROM targets WHERE job='a'") == [(0,)]
-    assert [row for row in place.rows("SELECT path FROM files WHERE rejected != ''")] == [("jobs.d/a.yaml",)]
+pytestmark = pytest.mark.full
 
 
 def test_a_rejected_file_keeps_its_last_good_version_over_a_restart(place: Installation) -> None:
@@ -39,21 +25,6 @@ def test_a_rejected_file_keeps_its_last_good_version_over_a_restart(place: Insta
     done = place.run("run", "a", "--wait")
     assert done.returncode == 0, done.stderr
     assert "good" in place.run("logs", "a").stdout
-
-
-def test_a_killed_daemon_takes_no_run_with_it_and_its_successor_knows_the_true_end(place: Installation) -> None:
-    place.write("slow.yaml", job("slow", f"echo $$ >> {place.ledger}; sleep 2; echo done; exit 7"))
-    daemon = place.serve()
-    place.run("run", "slow")
-    place.wait_runs("slow", "running")
-    until(place.ledger.exists)
-    daemon.kill()
-    assert not place.rows("SELECT 1 FROM runs WHERE state='failure'")
-    place.serve()
-    (run,) = place.wait_runs("slow", "failure")
-    assert (run["exit_code"], run["reason"], run["attempts"]) == (7, "ExitCode", 1)
-    assert "done" in place.run("logs", "slow").stdout
-    assert len(place.ledger.read_text().split()) == 1
 
 
 def test_a_run_that_ended_while_no_daemon_lived_has_its_exit_code_end_and_whole_log(place: Installation) -> None:
@@ -132,18 +103,6 @@ def test_a_request_is_handled_once_for_ever(place: Installation) -> None:
     assert len(place.runs("a")) == 1
     (outcome,) = (place.state / "requests" / "_installation").glob("*.yaml")
     assert "accepted" in outcome.read_text()
-
-
-def test_once_runs_what_is_due_and_gives_the_outcome(place: Installation) -> None:
-    place.write("good.yaml", job("good", "exit 0", planning={"mode": "automatic"}, automatic={"every": "1h"}))
-    assert place.run("serve", "--once").returncode == 0
-    place.write("bad.yaml", job("bad", "exit 1", planning={"mode": "automatic"}, automatic={"every": "1h"}))
-    assert place.run("serve", "--once").returncode == 10
-    assert [run["state"] for run in place.runs("good")] == ["success"]
-    warned = job("warned", "echo ::error::no", planning={"mode": "automatic"}, automatic={"every": "1h"})
-    place.write("warned.yaml", warned)
-    assert place.run("serve", "--once").returncode == 11
-    assert place.runs("warned")[0]["state"] == "warning"
 
 
 def test_domain_jobs_run_once_for_each_domain_and_new_domains_join(place: Installation) -> None:
@@ -243,18 +202,6 @@ def test_an_emptied_folder_deletes_nothing(place: Installation) -> None:
     until(lambda: json.loads(place.rows("SELECT value FROM meta WHERE key='source'")[0][0]).get("refused"))
     assert place.rows("SELECT gone FROM targets") == [(0,)]
     assert daemon.process.poll() is None
-
-
-def test_apply_twice_leaves_an_empty_plan_with_and_without_a_daemon(place: Installation) -> None:
-    place.write("a.yaml", job("a", "true"))
-    assert place.run("plan", "--detailed-exitcode").returncode == 2
-    assert place.run("apply").returncode == 0
-    assert place.run("plan", "--detailed-exitcode").returncode == 0
-    place.serve()
-    place.write("b.yaml", job("b", "true"))
-    assert place.run("apply").returncode == 0
-    assert place.run("plan", "--detailed-exitcode").returncode == 0
-    assert len(place.rows("SELECT 1 FROM targets")) == 2
 
 
 def test_a_removal_of_all_waits_for_the_approval_of_its_digest(place: Installation) -> None:

@@ -11,7 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from tests.support.installation import Installation, document, job, until
+
+pytestmark = pytest.mark.full
 
 
 def examined(place: Installation, *words: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:

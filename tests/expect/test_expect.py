@@ -6,6 +6,8 @@ import pytest
 
 from tests.support.installation import Daemon, Installation, job, until
 
+pytestmark = pytest.mark.full
+
 
 @pytest.mark.parametrize(
     ("command", "expect", "said"),

@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.installation import Daemon, Installation, document, job, until
 
+pytestmark = pytest.mark.full
+
 MIB = 1 << 20
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from tests.support.installation import Installation, document, job, until
+
+pytestmark = pytest.mark.full
 
 DECLARED = {
     "full": {"type": "boolean", "default": False, "description": "Import everything"},

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+pytestmark = pytest.mark.full
+
 ROOT = Path(__file__).parents[2]
 REPOSITORIES = [ROOT, *sorted(folder.parent for folder in (ROOT / "examples").glob("*/jobs.d"))]
 

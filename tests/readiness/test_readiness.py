@@ -13,6 +13,8 @@ import pytest
 from reconciler.engine.readiness import account_faults, limit_faults
 from tests.support.installation import Installation, document, job, until
 
+pytestmark = pytest.mark.full
+
 
 def reasons(place: Installation) -> dict[str, str]:
     return {item["target"]: item["notReady"] for item in place.json("get", "jobs")["items"]}

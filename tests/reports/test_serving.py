@@ -14,6 +14,8 @@ import pytest
 from tests.reports.smtpd import Server
 from tests.support.installation import Installation, document, job, until
 
+pytestmark = pytest.mark.full
+
 REPORT = {"send": True, "recipients": ["ops@example.org"]}
 
 

@@ -20,6 +20,8 @@ from tests.reports.post import report
 from tests.sim.jobs import Source
 from tests.sim.world import RATES, Variant, World
 
+pytestmark = pytest.mark.full
+
 REPORT = report()
 # A restored copy of the state knows less than what was sent; that is judged elsewhere.
 HAZARDS = {name: rate for name, rate in RATES.items() if name not in ("restore", "copy")}

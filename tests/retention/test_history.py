@@ -6,6 +6,8 @@ import json
 import time
 from pathlib import Path
 
+import pytest
+
 from reconciler.core import facts as f
 from reconciler.core.decide import decide
 from reconciler.core.model import Retention, State, TargetId
@@ -13,6 +15,8 @@ from reconciler.engine.board import Board
 from reconciler.store.sqlite import SqliteStore
 from tests.core.life import instant, scheduled, utc
 from tests.support.installation import Installation, document, job, until
+
+pytestmark = pytest.mark.full
 
 EVERY_SECOND = {"mode": "scheduled", "schedule": {"cron": "* * * * * *"}}
 

@@ -17,6 +17,8 @@ from reconciler.ports.executor import Ended, NotStarted, Order, ProcessLimits, S
 from reconciler.ports.failpoint import ALL
 from reconciler.runner import cgroup
 
+pytestmark = pytest.mark.full
+
 BOOT = process.boot_id()
 
 

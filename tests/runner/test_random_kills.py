@@ -15,6 +15,8 @@ from reconciler.ports import process
 from reconciler.ports.attempt import read_journal
 from reconciler.ports.executor import Ended, NotStarted, Order
 
+pytestmark = pytest.mark.full
+
 
 def check_kills(machine: Machine, folder: Path, seed: int, rounds: int, runs: int) -> int:
     """Start `runs` attempts a round while both sides are killed; return how many kills were made."""

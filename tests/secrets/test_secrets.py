@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.installation import Installation, document, job, until
+
+pytestmark = pytest.mark.full
 
 VALUE = "s3same-0pen-door"
 KEY = ["-----BEGIN KEY-----", "b64lineOneOfKey", "b64lineTwoOfKey"]

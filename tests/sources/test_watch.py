@@ -13,6 +13,8 @@ import pytest
 from reconciler.sources.watch import Watcher
 from tests.sources.place import Place, job
 
+pytestmark = pytest.mark.full
+
 
 class Hints:
     def __init__(self) -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from tests.support.installation import Installation, document, job, until
 
+pytestmark = pytest.mark.full
+
 
 def unread(place: Installation, who: str, target: str = "a") -> bool:
     items = place.json("--as", who, "get", "jobs")["items"]

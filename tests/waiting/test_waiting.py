@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.installation import Installation, document, job, until
+
+pytestmark = pytest.mark.full
 
 
 def held(place: Installation, name: str) -> str:
