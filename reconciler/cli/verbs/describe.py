@@ -68,7 +68,10 @@ def _ahead(call: Call, item: dict[str, Any]) -> tuple[list[dict[str, Any]], dict
         "recipients": list(report.recipients),
         "when": list(report.when),
         "webhooks": list(report.webhooks),
-        "added": [{"recipients": list(one.recipients), "when": list(one.when)} for one in report.added],
+        "added": [
+            {"recipients": list(one.recipients), "send": one.send, "when": list(one.when), "definedIn": one.origin}
+            for one in report.added
+        ],
         "definedIn": dict(report.origins),
     }
     return coming, reports
@@ -171,7 +174,8 @@ def _reports(call: Call, reports: dict[str, Any]) -> Iterator[str]:
     yield f"  {'to ' + who if reports['send'] else 'none (send: false); would go to ' + who}"
     yield f" on {', '.join(reports['when'])}\n"
     for one in reports["added"]:
-        yield f"  to {', '.join(one['recipients'])} on {', '.join(one['when'])} (added by the domain)\n"
+        whether = "to" if one["send"] else "none (send: false) to"
+        yield f"  {whether} {', '.join(one['recipients'])} on {', '.join(one['when'])} (added by {one['definedIn']})\n"
     for field, path in reports["definedIn"].items():
         yield f"    {field} says {path}\n"
 
