@@ -11,7 +11,6 @@ from typing import Self
 
 from reconciler.clock import wall
 
-
 PRIVATE_UMASK = 0o077
 """For all that is written into a state: a group that may come to the socket may read nothing beside it."""
 
