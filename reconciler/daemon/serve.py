@@ -166,7 +166,6 @@ class Daemon:
     # The loop.
 
     def _loop(self) -> int:
-        engine = self.reconciler.engine
         announced = False
         problem = ""
         flushed = 0.0
@@ -179,9 +178,9 @@ class Daemon:
             wait = self._round() if self.loading.has_looked else None
             if self.loading.has_looked and monotonic() >= self._recheck_at[0]:
                 self._recheck()
-            if engine.problem != problem:
-                problem = engine.problem
-                self.journal.say(problem or "the state can be written again", 3 if problem else 6)
+            if self._problem() != problem:
+                problem = self._problem()
+                self.journal.say(problem or "what kept runs from starting is over", 3 if problem else 6)
             if self.loading.has_looked and not announced:
                 announced = True
                 self._announce()
@@ -260,12 +259,16 @@ class Daemon:
             signal.signal(number, stop)
         signal.signal(signal.SIGHUP, hint)
 
+    def _problem(self) -> str:
+        """What keeps every run from starting at the moment."""
+        return self.reconciler.engine.problem or self.reconciler.executor.problem
+
     # What the doors answer.
 
     def _ready(self) -> str:
         if not self.loading.has_looked:
             return "the source was not read yet"
-        return self.reconciler.engine.problem
+        return self._problem()
 
     def _looked(self, look: Look, trigger: str) -> None:
         self.outputs.metrics.resync(trigger)

@@ -59,6 +59,8 @@ class LocalExecutor:
         """Sessions of runs whose runner died: their orphans are our children now."""
         self._dead_runners: set[int] = set()
         self._next_start = 0.0
+        self.problem = ""
+        """Why no run can be started at the moment."""
         (self._state / "runner").mkdir(mode=0o700, parents=True, exist_ok=True)
         (self._state / "runs").mkdir(mode=0o700, parents=True, exist_ok=True)
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -186,9 +188,13 @@ class LocalExecutor:
         self._next_start = now + _RESTART_SECONDS
         # Another daemon's runner, or our own of a moment ago, may hold the lock: then it is there to be met.
         found = living_runners(self._state / "runner", "runner.sock")
-        fresh = found[0] if found else start_runner(self._state)
-        if fresh is not None:
-            self._add(fresh)
+        try:
+            fresh = found[0] if found else start_runner(self._state)
+        except OSError as error:
+            self.problem = f"could not start the runner: {error}; no run starts, and it is tried again"
+            return None
+        self.problem = ""
+        self._add(fresh)
         return fresh
 
     def _send_again(self) -> None:

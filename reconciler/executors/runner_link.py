@@ -79,8 +79,8 @@ def living_runners(folder: Path, names: str = "*.sock") -> list[RunnerLink]:
     return links
 
 
-def start_runner(state: Path) -> RunnerLink | None:
-    """Start a runner in its own session, joined to us by a socket pair; None when this machine cannot now."""
+def start_runner(state: Path) -> RunnerLink:
+    """Start a runner in its own session, joined to us by a socket pair. Raises OSError when this machine cannot."""
     ours, its = socket.socketpair()
     argv = [sys.executable, "-I", "-S", "-X", "utf8", str(_RUNNER), str(state), str(_INHERITED)]
     log = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -100,7 +100,7 @@ def start_runner(state: Path) -> RunnerLink | None:
         )  # fmt: skip
     except OSError:
         ours.close()
-        return None
+        raise
     finally:
         its.close()
     return RunnerLink(ours, draining=False, child=pid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -289,3 +290,18 @@ def test_a_held_removal_keeps_the_planning_that_a_domain_chose(place: Installati
     place.write("j.yaml", job("hello", "true", scope="domain"))
     assert place.run("apply").returncode == 0
     assert place.rows("SELECT mode, planning, schedule_digest FROM targets") == before
+
+
+def test_a_daemon_that_cannot_start_its_runner_says_so_and_goes_on_when_it_can(place: Installation) -> None:
+    place.write("j.yaml", job("j", "exit 5"))
+    python = place.root / "python"
+    python.symlink_to(sys.executable)
+    place.python = str(python)
+    daemon = place.serve(env={"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)})
+    python.unlink()
+    place.run("run", "j")
+    until(lambda: "could not start the runner" in daemon.said, "it says so")
+    assert daemon.get("/-/ready")[0] == 503
+    python.symlink_to(sys.executable)
+    assert place.wait_runs("j", "failure")[0]["exit_code"] == 5
+    until(lambda: daemon.get("/-/ready")[0] == 200, "it is ready again")

@@ -56,6 +56,8 @@ class Installation:
         (root / "jobs.d").mkdir(parents=True)
         (root / "secrets").mkdir(mode=0o700)
         self.daemons: list[Daemon] = []
+        self.python = sys.executable
+        """What daemons are started by."""
 
     def write(self, path: str, text: str) -> Path:
         """Put a file below jobs.d in place at once, as an editor does."""
@@ -159,7 +161,7 @@ class Daemon:
         self.log = installation.root / f"serve-{len(installation.daemons)}.log"
         listen = () if "--listen" in words else ("--listen", "127.0.0.1:0")
         command = [
-            sys.executable, "-m", "reconciler", "-C", str(installation.root), "--state", str(installation.state),
+            installation.python, "-m", "reconciler", "-C", str(installation.root), "--state", str(installation.state),
             "serve", "--secrets", str(installation.root / "secrets"), *listen, *words,
         ]  # fmt: skip
         with self.log.open("wb") as log:
