@@ -18,15 +18,19 @@ def write(path: Path, text: str, before: str | None) -> bool:
     """Put `text` in the place of what stood there `before`; False when that is the same. Raises OSError."""
     if text == before:
         return False
+    put(path, text.encode())
+    return True
+
+
+def put(path: Path, content: bytes) -> None:
+    """Put `content` in the place of whatever stands there. Raises OSError."""
     temporary = path.with_name(f".{path.name}.tmp")
-    content = text.encode()
     try:
         _create(temporary, content)
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
         _create(temporary, content)
     os.replace(temporary, path)
-    return True
 
 
 def _create(path: Path, content: bytes) -> None:

@@ -155,14 +155,14 @@ class Metrics:
                 self._stale = False
                 database = sqlite3.connect(self._uri, uri=True, timeout=10.0)
                 try:
-                    self._block = target_metrics.block(database, self._most).encode()
+                    self._block = target_metrics.block(database, self._most)
                 finally:
                     database.close()
             return own + self._block
 
     def _write(self) -> None:
         try:
-            files.write(self._path, self.page().decode(), None)
+            files.put(self._path, self.page())
         except (OSError, sqlite3.Error):
             # A full disk: the next one is due in a moment, and a stale textfile shows in its mtime.
             return
