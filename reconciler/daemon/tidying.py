@@ -28,6 +28,9 @@ AGAIN_SECONDS: Final = 60.0
 """Rest after nothing more could be found to remove, or a disk would not have it."""
 BATCH: Final = 200
 """Runs that one transaction removes at most."""
+_WITH_HISTORY: Final = (
+    "SELECT DISTINCT job, domain FROM runs UNION SELECT DISTINCT job, domain FROM facts WHERE run = '' AND at < ?"
+)
 
 
 class _Reconciler(Protocol):
@@ -104,9 +107,10 @@ class Tidying:
         return taken
 
     def sweep(self) -> None:
-        """Look at every target once, then at what belongs to none."""
+        """Look once at every target that has a history, then at what belongs to none."""
+        before = wall().timestamp() - self._desired.retention.age_seconds
         with self._open() as database:
-            targets = [TargetId(*row) for row in database.execute("SELECT job, domain FROM targets")]
+            targets = [TargetId(*row) for row in database.execute(_WITH_HISTORY, (before,))]
         self._look_at(targets)
         self._forget()
 
