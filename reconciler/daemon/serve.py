@@ -23,6 +23,7 @@ from reconciler.daemon.journal import Journal
 from reconciler.daemon.letters import Letters
 from reconciler.daemon.loading import Loading
 from reconciler.daemon.lock import PRIVATE_UMASK, StateHeld, StateLock, StateUnusable, prepare
+from reconciler.daemon.memory import be_thrifty, give_back
 from reconciler.daemon.notify import notify
 from reconciler.daemon.options import ServeOptions
 from reconciler.daemon.outputs import Outputs
@@ -56,6 +57,7 @@ _OUTCOMES = {
 def main(options: ServeOptions) -> int:
     """Serve until SIGTERM or SIGINT, or with `once` until what is due has run. Returns the exit code."""
     journal = Journal()
+    be_thrifty()
     os.umask(PRIVATE_UMASK)
     try:
         prepare(options.state)
@@ -228,6 +230,7 @@ class Daemon:
         if rejected:
             words += f", {rejected} rejected file{'s' if rejected != 1 else ''} (see `reconcile validate`)"
         self.journal.say(f"ready: {words}")
+        give_back()
         notify("READY=1", f"STATUS={words}")
 
     def _failed(self, error: BaseException) -> int:

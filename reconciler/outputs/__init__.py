@@ -42,6 +42,7 @@ class Outputs:
             check_same_thread=False,
             timeout=10.0,
         )
+        self._database.execute("PRAGMA cache_size=-500")
         self._outputs = found(Setting(state, self._database, metrics_max_targets))
         self._retry_at: dict[str, float] = {}
         self.problems: dict[str, str] = {}

@@ -41,7 +41,7 @@ def connect(path: Path, *, durable: bool = True) -> sqlite3.Connection:
             _check(db, path, version, application)
         db.execute("PRAGMA journal_mode=WAL")
         db.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
-        db.execute("PRAGMA cache_size=-4000")
+        db.execute("PRAGMA cache_size=-2000")
         db.execute("PRAGMA journal_size_limit=67108864")
         _migrate(db, path, version)
     except sqlite3.DatabaseError as error:
