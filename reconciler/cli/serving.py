@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from reconciler.daemon.options import Options, ServeOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
+O = TypeVar("O", bound="Options")
 SECRETS: Final = "/etc/reconciler/secrets"
 
 _OPTIONS: Final = (
@@ -62,14 +63,24 @@ def options_of(call: Call, source: dict[str, Any]) -> Options:
     """What `apply` and `plan` were told."""
     from reconciler.daemon.options import Options
 
-    return Options(**_common(call, source))
+    return _checked(Options(**_common(call, source)))
 
 
 def serve_options_of(call: Call, source: dict[str, Any], **more: Any) -> ServeOptions:
     """What `serve` was told."""
     from reconciler.daemon.options import ServeOptions
 
-    return ServeOptions(**_common(call, source), **more)
+    return _checked(ServeOptions(**_common(call, source), **more))
+
+
+def _checked(options: O) -> O:
+    from reconciler.sources import BadSource, check_options
+
+    try:
+        check_options(options)
+    except BadSource as error:
+        raise Failure(Exit.USAGE, str(error)) from None
+    return options
 
 
 def seconds_of(text: str) -> float:

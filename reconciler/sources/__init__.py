@@ -31,21 +31,27 @@ class BadSource(ValueError):
     """The options do not go together; the text says what to do."""
 
 
-def open_source(
-    options: SourceOptions, administrators: Callable[[], Iterable[Administrator]] = lambda: ()
-) -> Source:
-    """The source that the options speak of; `administrators` are those in force, who may sign. Raises BadSource."""
+def check_options(options: SourceOptions) -> None:
+    """Raise BadSource where the options do not go together."""
     if not options.ref:
         for name, value in (("--remote", options.remote), ("--allowed-signers", options.allowed_signers)):
             if value:
                 raise BadSource(
                     f"{name} needs --ref: commits are fetched and verified, a folder is read as it is"
                 )
+    elif not options.ref.startswith("refs/"):
+        raise BadSource(f"--ref takes a full name, such as refs/heads/{options.ref}")
+
+
+def open_source(
+    options: SourceOptions, administrators: Callable[[], Iterable[Administrator]] = lambda: ()
+) -> Source:
+    """The source that the options speak of; `administrators` are those in force, who may sign. Raises BadSource."""
+    check_options(options)
+    if not options.ref:
         from reconciler.sources.folder import FolderSource
 
         return FolderSource(options.directory)
-    if not options.ref.startswith("refs/"):
-        raise BadSource(f"--ref takes a full name, such as refs/heads/{options.ref}")
     from reconciler.sources.gitref import RefOptions, RefSource
 
     return RefSource(

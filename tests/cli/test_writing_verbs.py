@@ -253,3 +253,14 @@ def test_nothing_is_written_through_a_connection_of_a_reader(cli: Cli, state: sq
     for arguments in (["get", "jobs"], ["describe", "backup"], ["status"], ["events"]):
         cli(*arguments)
     assert state.execute("PRAGMA data_version").fetchone() == before
+
+
+@pytest.mark.parametrize("verb", ["serve", "plan", "apply"])
+@pytest.mark.parametrize("words", [["--remote", "origin"], ["--ref", "main"], ["--allowed-signers", "/x"]])
+def test_options_of_the_source_that_do_not_go_together_are_a_usage_error(tmp_path, verb, words):
+    (tmp_path / "jobs.d").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "reconciler", "-C", str(tmp_path), verb, *words], capture_output=True, text=True
+    )
+    assert done.returncode == 64
+    assert "--ref" in done.stderr
