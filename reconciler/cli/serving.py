@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from reconciler.daemon.options import Options, ServeOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
-O = TypeVar("O", bound="Options")
+Told = TypeVar("Told", bound="Options")
 SECRETS: Final = "/etc/reconciler/secrets"
 
 _OPTIONS: Final = (
@@ -73,7 +73,7 @@ def serve_options_of(call: Call, source: dict[str, Any], **more: Any) -> ServeOp
     return _checked(ServeOptions(**_common(call, source), **more))
 
 
-def _checked(options: O) -> O:
+def _checked(options: Told) -> Told:
     from reconciler.sources import BadSource, check_options
 
     try:
