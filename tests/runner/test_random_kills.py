@@ -89,4 +89,4 @@ def test_kills_at_random_run_nothing_twice_and_lose_nothing(machine: Machine, tm
 def test_many_kills_at_random_run_nothing_twice_and_lose_nothing(
     machine: Machine, tmp_path: Path, seed: int
 ) -> None:
-    assert check_kills(machine, tmp_path, seed, rounds=30, runs=40) >= 75
+    assert check_kills(machine, tmp_path, seed, rounds=30, runs=40) >= 60
