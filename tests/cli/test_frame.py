@@ -186,12 +186,3 @@ def test_completion_scripts_are_printed_and_complete_names(cli: Cli, repository:
     assert completed("reconcile logs import@", 2) == ["import@acme.example", "import@globex.example"]
     assert completed("reconcile get jobs -n ac", 4) == ["acme.example"]
     assert completed("reconcile --as alice logs import@", 4) == ["import@acme.example"]
-
-
-@pytest.mark.alone
-def test_the_command_line_starts_quickly() -> None:
-    from tests.bench.cli_bench import ratios
-
-    found = ratios(targets=1000, rounds=8)
-    assert found["--help"] <= 2.0
-    assert found["get jobs"] <= 2.0

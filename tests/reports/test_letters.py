@@ -228,6 +228,7 @@ def test_a_restart_while_a_letter_is_on_its_way_sends_it_again_under_the_same_na
     assert (second.message_id, second.created, second.body) == (first.message_id, first.created, first.body)
 
 
+@pytest.mark.full
 def test_a_thousand_reports_cost_the_deciding_thread_little(tmp_path: Path) -> None:
     bench = PostBench(tmp_path, {})
     jobs = {TargetId(f"job{number:04}"): plan(f"job{number:04}") for number in range(1000)}

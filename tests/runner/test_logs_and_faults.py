@@ -15,6 +15,8 @@ from reconciler.ports import attempt as files
 from reconciler.ports import process
 from reconciler.ports.executor import Order, ProcessLimits
 
+pytestmark = pytest.mark.full
+
 
 def on_disk(path: Path) -> int:
     return path.stat().st_blocks * 512

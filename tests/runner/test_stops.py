@@ -13,6 +13,8 @@ from local import Machine, eventually, make_order
 from reconciler.core.model import Reason
 from reconciler.ports.executor import Ended, Order, ProcessLimits
 
+pytestmark = pytest.mark.full
+
 ESCAPE = """
 import os, sys, time, signal
 signal.signal(signal.SIGTERM, signal.SIG_IGN)

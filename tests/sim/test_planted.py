@@ -22,6 +22,8 @@ from tests.sim.judge import Violation
 from tests.sim.ports import BreakableStore, SimulatedExecutor
 from tests.sim.world import RATES, Variant, World
 
+pytestmark = pytest.mark.full
+
 
 def facts_changed(change: Callable):
     """A decide whose facts are changed: `change` gives another fact, or None to drop it."""

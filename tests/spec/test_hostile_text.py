@@ -14,6 +14,8 @@ from reconciler.spec.load import load_file
 from reconciler.spec.reader import read_stream
 from tests.spec.documents import bad, good
 
+pytestmark = pytest.mark.full
+
 MIB = 1 << 20
 HEAD = b'apiVersion: reconciler/v1\nkind: Job\nmetadata: {name: x}\nspec:\n  command: ["true"]\n'
 

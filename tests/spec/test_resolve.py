@@ -456,6 +456,7 @@ def test_resolving_and_ordering_never_import_pydantic_or_yaml() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.full
 def test_a_vanished_job_with_hundreds_of_plannings_is_told_quickly() -> None:
     import time
 

@@ -15,6 +15,8 @@ from reconciler.triggers import CompiledSchedule, compile_schedule
 from tests.triggers import walk
 from tests.triggers.walk import utc
 
+pytestmark = pytest.mark.full
+
 CHANGES = {
     "Europe/Paris in spring": ("Europe/Paris", utc(2026, 3, 29, 1)),
     "Europe/Paris in autumn": ("Europe/Paris", utc(2026, 10, 25, 1)),
