@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-IDLE_SECONDS = 20
+IDLE_SECONDS = 15
 
 
 def make(folder: Path, files: int) -> None:
@@ -94,7 +94,7 @@ def main() -> None:
             time.sleep(0.005)
         result["edit_seconds"] = time.perf_counter() - begun
         # What is written behind and tidied after a start is over by then.
-        time.sleep(60)
+        time.sleep(45)
         used = cpu_seconds(daemon.pid)
         time.sleep(IDLE_SECONDS)
         result["idle_cpu_percent"] = 100 * (cpu_seconds(daemon.pid) - used) / IDLE_SECONDS

@@ -16,7 +16,7 @@ from reconciler.ports.source import Held, Snapshot
 from reconciler.sources.folder import FolderSource
 from tests.sources.place import INSTALLATION, Place, domain, git, job, targets
 
-COMMON, OWN, FLIPS = 300, 200, 350
+COMMON, OWN, FLIPS = 300, 200, 420
 VERSION = re.compile(rb"version: ([ab])")
 
 
