@@ -8,6 +8,9 @@ from reconciler.core import facts as f
 from reconciler.core.model import Desired, Instant, Mode, TargetId
 from reconciler.engine.board import Board
 
+_INSTANT = 1e-6
+"""The least distance of two instants, in seconds."""
+
 
 class Upstream:
     """The reverse index of `after`, and the telling of those concerned."""
@@ -44,4 +47,6 @@ class Upstream:
         if mark is None:
             return False
         self._board.flush(now)
-        return self._board.store.all_succeeded(target.job, mark.timestamp())
+        # What had started by the time it last heard of the group belongs to that time.
+        since = mark.timestamp() + (_INSTANT if seen.upstream_mark else 0.0)
+        return self._board.store.all_succeeded(target.job, since)
