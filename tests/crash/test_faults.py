@@ -137,7 +137,7 @@ def test_a_full_disk_is_said_and_when_there_is_room_again_everything_goes_on(sma
     assert small.daemon is not None
     assert small.daemon.poll() is None, small.said()
     filler.unlink()
-    eventually(lambda: "can be written again" in small.said())
+    eventually(lambda: "what kept runs from starting is over" in small.said())
     small.wait_for_lines(10)
     small.rest()
     assert small.judge() == 0
