@@ -303,6 +303,17 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Needs:
+    """What a run asks of this machine beyond what any process has: an account, and limits that not everyone may set."""
+
+    user: str | None = None
+    default_user: str | None = None
+    """The Installation's, which counts where the reconciler is root."""
+    group: str | None = None
+    limits: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """How a job runs for the targets that share this plan; compared and found again by its digests."""
 
@@ -332,6 +343,7 @@ class Plan:
     planning_path: str = ""
     """Where its mode was decided, `file:line`."""
     secrets: tuple[str, ...] = ()
+    needs: Needs = Needs()
     retention: Retention = Retention()
     prunable: bool = True
     renamed_from: str = ""

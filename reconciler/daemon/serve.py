@@ -178,15 +178,15 @@ class Daemon:
                 return self._failed(failure)
             # Nothing is decided before the source was looked at: what it says now counts, not what it said.
             wait = self._round() if self.loading.has_looked else None
-            if self.loading.has_looked and monotonic() >= self._recheck_at[0]:
-                self._recheck()
-            if self._problem() != problem:
-                problem = self._problem()
-                self.journal.say(problem or "what kept runs from starting is over", 3 if problem else 6)
             if self.loading.has_looked and not announced:
                 announced = True
                 self._announce()
                 self.fingerprints.start()
+            if announced and monotonic() >= self._recheck_at[0]:
+                self._recheck()
+            if self._problem() != problem:
+                problem = self._problem()
+                self.journal.say(problem or "what kept runs from starting is over", 3 if problem else 6)
             until_letter = self.letters.step() if announced else None
             if announced and self._is_done(wait):
                 break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from reconciler.core.decision import pause_of
 from reconciler.core.model import Desired, Instant, Plan, Request, RunNow, State, TargetId, Trigger
 from reconciler.core.slots import clash, make_way, settle_rest
 from reconciler.engine.board import Board
+from reconciler.ports.store import Known
 
 FUTURE = timedelta(minutes=5)
 """A request that claims to be made later than this from now is refused."""
@@ -33,13 +35,20 @@ class Applying:
 
     def __init__(self, board: Board) -> None:
         self._board = board
+        self._is_compared = False
+
+    def start_over(self) -> None:
+        """A swap was rolled back: the next one compares with the store again."""
+        self._is_compared = False
 
     def swap(self, desired: Desired, now: Instant) -> None:
         """Settle, then swap: targets whose schedule changed count from now; all others keep their cursor."""
         board = self._board
-        before, known = board.desired, board.store.known()
+        before = board.desired
         revision = desired.revision.commit
-        for target, plan in desired.targets.items():
+        changed, gone, known = self._differences(desired)
+        for target in changed:
+            plan = desired.targets[target]
             had = known.get(target)
             old = before.targets.get(target)
             if had is not None and not had.gone:
@@ -54,12 +63,11 @@ class Applying:
             board.record(
                 target, f.Joined(now.wall, plan.mode, plan.digest, plan.schedule_digest, revision, again)
             )
-        gone = [t for t, had in known.items() if not had.gone and t not in desired.targets]
         for target in gone:
             self._settle(target, before.targets.get(target), now)
             board.record(target, f.Left(now.wall, revision))
         board.desired = desired
-        self._rename(desired, known.keys(), now)
+        self._rename(desired, changed, known.keys(), now)
         for target in board.changed():
             board.look(target, now)
         for target in gone:
@@ -67,6 +75,23 @@ class Applying:
             board.flush(now)
             board.store.leave(target)
         self._requests(desired, now)
+        self._is_compared = True
+
+    def _differences(
+        self, desired: Desired
+    ) -> tuple[list[TargetId], list[TargetId], Mapping[TargetId, Known]]:
+        """Targets that may be new or have another plan, targets that are gone, and what the store knows of them.
+
+        The first swap looks at all that the store knows; what was applied since is remembered.
+        """
+        store, before, wanted = self._board.store, self._board.desired.targets, desired.targets
+        if not self._is_compared:
+            known = store.known()
+            return list(wanted), [t for t, had in known.items() if not had.gone and t not in wanted], known
+        changed = [target for target, plan in wanted.items() if plan is not before.get(target)]
+        former = (_former(target, wanted[target]) for target in changed)
+        known = store.known([*changed, *(old for old in former if old is not None)])
+        return changed, [target for target in before if target not in wanted], known
 
     def _settle(self, target: TargetId, old: Plan | None, now: Instant) -> None:
         """Leave no slot of the last applied schedule open."""
@@ -89,12 +114,15 @@ class Applying:
         else:
             board.touch(target)
 
-    def _rename(self, desired: Desired, known: Any, now: Instant) -> None:
+    def _rename(
+        self, desired: Desired, changed: Iterable[TargetId], known: Collection[TargetId], now: Instant
+    ) -> None:
         """`reconciler/renamed-from` keeps the history: the facts of the old name are carried over once."""
-        for target, plan in desired.targets.items():
-            if not plan.renamed_from or target in known:
+        for target in changed:
+            plan = desired.targets[target]
+            old = _former(target, plan)
+            if old is None or target in known:
                 continue
-            old = TargetId(plan.renamed_from, target.domain)
             if old in known and old not in desired.targets:
                 self._board.flush(now)
                 self._board.store.rename(old, target)
@@ -221,6 +249,11 @@ class Applying:
             board.record(target, f.Finished(now.wall, wish.run, State.SKIPPED, refused))
         board.look(target, now)
         return {"target": str(target), "run": wish.run, "outcome": str(refused or "Queued")}
+
+
+def _former(target: TargetId, plan: Plan) -> TargetId | None:
+    """The target whose history this one takes over."""
+    return TargetId(plan.renamed_from, target.domain) if plan.renamed_from else None
 
 
 def _queued(target: TargetId, plan: Plan, wish: Wish, now: Instant) -> f.Queued:

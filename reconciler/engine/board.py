@@ -49,7 +49,7 @@ class _Wakes:
 class Board:
     """Looks at targets: decides, records and folds facts, and keeps the rows. Use it inside a transaction."""
 
-    def __init__(self, store: Store, not_ready: Callable[[TargetId, Plan], str], decide: Decide) -> None:
+    def __init__(self, store: Store, not_ready: Callable[[Plan], str], decide: Decide) -> None:
         self.store = store
         self.desired = Desired()
         self.effects = Effects()
@@ -79,7 +79,7 @@ class Board:
 
     def not_ready(self, target: TargetId) -> str:
         plan = self.plan_of(target)
-        return self._not_ready(target, plan) if plan is not None else ""
+        return self._not_ready(plan) if plan is not None else ""
 
     def seen(self, target: TargetId) -> Seen:
         """The folded state of a target; made on first use."""

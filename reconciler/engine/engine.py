@@ -108,6 +108,7 @@ class Engine:
         try:
             self._transact(change, now)
         except BaseException:
+            self.applying.start_over()
             self.board.desired = before
             self.upstream.index(before)
             raise

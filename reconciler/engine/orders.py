@@ -42,7 +42,7 @@ class OrderBook:
         self._specs: dict[tuple[str, str], Mapping[str, Any] | None] = {}
         self._accounts: dict[str | None, Account] = {}
         self._definitions: dict[str, Mapping[str, Any]] = {}
-        self._readiness = Readiness(places.secrets, self._needs)
+        self._readiness = Readiness(places.secrets)
 
     def forget(self) -> None:
         self._specs.clear()
@@ -93,16 +93,13 @@ class OrderBook:
             return Prepared("", None, f"cannot probe for {target}: {error}")
         return Prepared("", order)
 
-    def not_ready(self, target: TargetId, plan: Plan) -> str:
-        return self._readiness.why_not(target, plan)
+    def not_ready(self, plan: Plan) -> str:
+        return self._readiness.why_not(plan)
 
     def recheck(self) -> None:
         """Ask the machine again whether it has what jobs need."""
         self._accounts.clear()
         self._readiness.recheck()
-
-    def _needs(self, job: str) -> tuple[Mapping[str, Any] | None, str | None]:
-        return self._spec("Job", job), (self._spec("Installation", "installation") or {}).get("user")
 
     # Definitions.
 

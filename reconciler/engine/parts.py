@@ -36,7 +36,7 @@ class Orders(Protocol):
 
     def probe(self, target: TargetId, attempt: int) -> Prepared: ...
 
-    def not_ready(self, target: TargetId, plan: Plan) -> str:
+    def not_ready(self, plan: Plan) -> str:
         """Why the target cannot run now (a secret is missing); empty when it can."""
 
     def forget(self) -> None:

@@ -9,11 +9,11 @@ import grp
 import os
 import pwd
 import resource
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from reconciler.core.model import Plan, TargetId
+from reconciler.core.model import Needs, Plan
 from reconciler.core.units import parse_duration, parse_size
 
 LOCAL: Final = "local"
@@ -23,41 +23,34 @@ _HARD_LIMITS: Final = (
     ("cpuTime", resource.RLIMIT_CPU, lambda text: max(1, round(parse_duration(text)))),
 )
 
-Spec = Mapping[str, Any]
-
-
 class Readiness:
-    """Says why a target cannot run. `job_spec` gives the spec of a Job, and the default user."""
+    """Says why runs of a plan cannot start here."""
 
-    def __init__(
-        self,
-        secrets: Path,
-        job_spec: Callable[[str], tuple[Spec | None, str | None]],
-        executors: Collection[str] = (LOCAL,),
-    ) -> None:
-        self._secrets, self._job_spec, self._executors = secrets, job_spec, executors
-        self._known: dict[tuple[str, tuple[str, ...], str], str] = {}
+    def __init__(self, secrets: Path, executors: Collection[str] = (LOCAL,)) -> None:
+        self._secrets, self._executors = secrets, executors
+        self._known: dict[tuple[Needs, tuple[str, ...], str], str] = {}
 
     def recheck(self) -> None:
         """Ask the machine again from here on."""
         self._known.clear()
 
-    def why_not(self, target: TargetId, plan: Plan) -> str:
-        """Why the target cannot run now; empty when it can."""
-        key = target.job, plan.secrets, plan.executor
+    def why_not(self, plan: Plan) -> str:
+        """Why it cannot run now; empty when it can."""
+        key = plan.needs, plan.secrets, plan.executor
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = "; ".join(self._faults(target.job, plan))
+            known = self._known[key] = "; ".join(self._faults(plan))
         return known
 
-    def _faults(self, job: str, plan: Plan) -> list[str]:
+    def _faults(self, plan: Plan) -> list[str]:
         if plan.executor not in self._executors:
             known = ", ".join(sorted(self._executors))
             return [f"there is no executor `{plan.executor}` here; there is: {known}"]
         faults = self._secret_faults(plan)
-        spec, default_user = self._job_spec(job)
-        if spec is not None and plan.executor == LOCAL:
-            faults += account_faults(spec, default_user) + limit_faults(spec.get("limits") or {})
+        if plan.executor == LOCAL:
+            needs = plan.needs
+            faults += account_faults(needs.user, needs.group, needs.default_user)
+            faults += limit_faults(dict(needs.limits))
         return faults
 
     def _secret_faults(self, plan: Plan) -> list[str]:
@@ -68,10 +61,10 @@ class Readiness:
         return [f"secret{many} missing in {self._secrets}: {', '.join(missing)}"]
 
 
-def account_faults(spec: Spec, default_user: str | None) -> list[str]:
+def account_faults(user: str | None, group: str | None, default_user: str | None) -> list[str]:
     """What is wrong with the user and the group that a job wants to run as."""
     faults = []
-    user = spec.get("user") or (default_user if os.geteuid() == 0 else None)
+    user = user or (default_user if os.geteuid() == 0 else None)
     account = None
     if user:
         try:
@@ -79,7 +72,6 @@ def account_faults(spec: Spec, default_user: str | None) -> list[str]:
         except KeyError:
             faults.append(f"there is no user `{user}` on this machine")
     gid = account.pw_gid if account else os.getegid()
-    group = spec.get("group")
     if group:
         try:
             gid = grp.getgrnam(group).gr_gid
@@ -92,7 +84,7 @@ def account_faults(spec: Spec, default_user: str | None) -> list[str]:
     return faults
 
 
-def limit_faults(limits: Spec) -> list[str]:
+def limit_faults(limits: Mapping[str, Any]) -> list[str]:
     """Which limits only root may set, where the reconciler is not."""
     if os.geteuid() == 0:
         return []

@@ -22,6 +22,9 @@ from reconciler.views import jobs
 from reconciler.views.rows import iso
 
 MANY: Final = 10_000
+MARK: Final = ".written"
+"""Up to which transaction the files are up to date."""
+MARK_SECONDS: Final = 10.0
 SUMMARY: Final = "_summary.yaml"
 COUNT_SECONDS: Final = 5.0
 SPACING_SECONDS: Final = 0.1
@@ -48,19 +51,27 @@ class StatusFiles:
         self._domains: set[str] = set()
         self._sweep_at: float | None = None
         self._swept = False
+        self._told: set[TargetId] = set()
+        """Who was told as changed before the sweep, which need not look at them."""
         self._source = ""
         self._revisions: dict[str, str] = {}
         self._many = False
         self._counted_at = 0.0
+        self._marked = ""
+        self._mark_at = 0.0
 
     def changed(self, targets: set[TargetId]) -> None:
         self._pending.update(dict.fromkeys(targets))
+        if not self._swept:
+            self._told |= targets
 
     def recorded(self, facts: Sequence[tuple[TargetId, Fact]]) -> None:
         """Whoever has a new fact is told as changed too."""
 
     def close(self) -> None:
-        """All is written by the last flush."""
+        """All is written by the last flush, which is noted, so that the next start need not look at it all."""
+        if self._swept and not self._pending and not self._domains:
+            self._mark()
 
     def flush(self, now: float, seconds: float) -> float | None:
         end = monotonic() + seconds
@@ -69,11 +80,8 @@ class StatusFiles:
             self._sweep_at = self._sweep_at or now + SWEEP_SECONDS
             if now >= self._sweep_at:
                 self._swept = True
-                self._pending.update(
-                    dict.fromkeys(
-                        TargetId(*row) for row in self._database.execute("SELECT job, domain FROM targets")
-                    )
-                )
+                self._pending.update(dict.fromkeys(each for each in self._unwritten() if each not in self._told))
+                self._told = set()
         if self._pending:
             many = self._are_many(now)
             while self._pending and monotonic() < end:
@@ -86,7 +94,31 @@ class StatusFiles:
             self._write_summary(next(iter(self._domains)))
         if self._pending or self._domains:
             return SPACING_SECONDS
+        if self._swept and now >= self._mark_at:
+            self._mark()
+            self._mark_at = now + MARK_SECONDS
         return None if self._swept or self._sweep_at is None else max(0.0, self._sweep_at - now)
+
+    def _unwritten(self) -> list[TargetId]:
+        """What was committed after the files were last known to be up to date: in doubt, all."""
+        uid, serial = self._committed()
+        told, _, number = (files.read(self._folder / MARK) or "").strip().partition(" ")
+        since = int(number) if told == uid and number.isdecimal() and int(number) <= serial else -1
+        rows = self._database.execute("SELECT job, domain FROM targets WHERE serial > ?", (since,))
+        return [TargetId(*row) for row in rows]
+
+    def _mark(self) -> None:
+        """Note that all that is committed is written."""
+        mark = "{} {}\n".format(*self._committed())
+        if mark != self._marked:
+            files.write(self._folder / MARK, mark, self._marked)
+            self._marked = mark
+
+    def _committed(self) -> tuple[str, int]:
+        values = dict(
+            self._database.execute("SELECT key, value FROM meta WHERE key IN ('uid', 'serial')").fetchall()
+        )
+        return values.get("uid", ""), int(values.get("serial", 0))
 
     def _are_many(self, now: float) -> bool:
         if abs(now - self._counted_at) > COUNT_SECONDS:

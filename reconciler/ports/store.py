@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -58,8 +58,8 @@ class Store(Protocol):
     def active(self) -> list[TargetId]:
         """Targets with a run that is not over."""
 
-    def known(self) -> dict[TargetId, Known]:
-        """Every target ever joined."""
+    def known(self, among: Collection[TargetId] | None = None) -> dict[TargetId, Known]:
+        """Every target ever joined, or those of them that are asked for."""
 
     def seen(self, target: TargetId) -> Seen | None: ...
 

@@ -158,7 +158,7 @@ class StagedOrders:
     def probe(self, target: TargetId, attempt: int) -> Prepared:
         return Prepared("", Order(AttemptId.of(target, PROBE_RUN, attempt), (), {}))
 
-    def not_ready(self, target: TargetId, plan: Plan) -> str:
+    def not_ready(self, plan: Plan) -> str:
         return ""
 
     def forget(self) -> None:

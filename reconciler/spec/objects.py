@@ -53,6 +53,10 @@ class SpecObject:
     def body(self) -> dict[str, Any]:
         return _read(self.text)
 
+    def mentions(self, key: str) -> bool:
+        """Whether a key may stand somewhere in the body; a quick test before reading it, right when it says no."""
+        return b'"%b":' % key.encode() in self.text
+
     @property
     def identity(self) -> Identity:
         return Identity(self.kind, self.domain, self.name)

@@ -16,6 +16,7 @@ from reconciler.core.model import (
     Criteria,
     Expect,
     Mode,
+    Needs,
     Pause,
     Plan,
     Probe,
@@ -284,6 +285,7 @@ def _fixed_parts(job: SpecObject, installation: Spec) -> dict[str, Any]:
         "labels": tuple(sorted(job.labels.items())),
         "path": job.place,
         "secrets": tuple(sorted(set((spec.get("secrets") or {}).values()))),
+        "needs": _needs(spec, installation.get("user")),
         "retention": _retention(installation.get("retention") or {}, spec.get("retention") or {}),
         "prunable": job.annotations.get(PRUNE) != "disabled",
         "renamed_from": job.annotations.get(RENAMED_FROM, ""),
@@ -323,6 +325,16 @@ def _expect(spec: Spec) -> Expect:
         output_lines_min=(spec.get("outputLines") or {}).get("min"),
         success_every_seconds=_seconds(spec.get("successEvery")),
     )
+
+
+_NOTHING_NEEDED: Final = Needs()
+
+
+def _needs(spec: Spec, default_user: str | None) -> Needs:
+    limits = spec.get("limits")
+    if default_user is None and limits is None and "user" not in spec and "group" not in spec:
+        return _NOTHING_NEEDED
+    return Needs(spec.get("user"), default_user, spec.get("group"), tuple(sorted((limits or {}).items())))
 
 
 _DEFAULT_RETENTION: Final = Retention()

@@ -192,7 +192,8 @@ class _Builder:
         while (event := get_event()) is not None:
             name = type(event).__name__
             if name == "ScalarEvent":
-                self._scalar(event)
+                if self._places or not self._word(event):
+                    self._scalar(event)
             elif name == "MappingStartEvent":
                 self._open({}, event)
             elif name == "MappingEndEvent" or name == "SequenceEndEvent":
@@ -209,6 +210,34 @@ class _Builder:
                 self._document = Document(None, event.start_mark.line, {} if self._places else None)
             elif name == "DocumentEndEvent" and self._document.value is not None:
                 self.stream.documents.append(self._document)
+
+    def _word(self, event: Any) -> bool:
+        """Take what nearly all scalars are, text with nothing special about it; False: it needs a closer look.
+
+        This is where a source of ten thousand files spends its time.
+        """
+        value = event.value
+        if not self._frames or event.anchor is not None or (event.tag is not None and event.tag != "!"):
+            return False
+        if event.implicit[0] and not event.style and (value in _CONSTANTS or value[0] in _NUMBER_START):
+            return False
+        frame = self._frames[-1]
+        container = frame.container
+        if type(container) is list:
+            container.append(value)
+        elif frame.key is _NO_KEY:
+            if value == "<<" or value in container:
+                return False
+            frame.key = value
+        elif frame.key is _REFUSED or frame.key in container:
+            frame.key = _NO_KEY
+        else:
+            container[frame.key] = value
+            frame.key = _NO_KEY
+        self._count += 1
+        if self._count > MAX_VALUES:
+            self._too_many(event)
+        return True
 
     def _problem(self, event: Any, code: str, message: str, help: str = "", *, fatal: bool = False) -> None:
         span = _span(event) if self._places else None
@@ -287,9 +316,7 @@ class _Builder:
     def _add(self, value: Any, event: Any, size: int, height: int, span: Span | None = None) -> None:
         self._count += size
         if self._count > MAX_VALUES:
-            self._problem(
-                event, "E109", f"more than {MAX_VALUES:,} values after aliases are expanded", fatal=True
-            )
+            self._too_many(event)
         if not self._frames:
             self._document.value = value
             if self._document.marks is not None:
@@ -308,6 +335,10 @@ class _Builder:
             self._key(frame, value, event)
         else:
             self._entry(frame, value, event, span)
+
+    def _too_many(self, event: Any) -> None:
+        text = f"more than {MAX_VALUES:,} values after aliases are expanded"
+        self._problem(event, "E109", text, fatal=True)
 
     def _entry(self, frame: _Frame, value: Any, event: Any, span: Span | None) -> None:
         key, frame.key = frame.key, _NO_KEY

@@ -54,7 +54,7 @@ class Index:
                     index.administrators.append(each)
                 case "Installation":
                     index.installation = each
-            if "annotations" in each.body["metadata"] and RUN_REQUESTED_AT in each.annotations:
+            if each.mentions(RUN_REQUESTED_AT) and RUN_REQUESTED_AT in each.annotations:
                 index.run_now.append(each)
         index.plannings = {
             job: sorted(listed, key=lambda each: (each.domain, each.name)) if len(listed) > 1 else listed
@@ -125,8 +125,13 @@ def _selector(index: Index, item: SpecObject) -> Iterator[Fault]:
             yield Fault(item, "E202", message, help, ("spec", "domains", "names", number))
 
 
+_REFERRING: Final = ("domains", "after", "calendars", "scope")
+
+
 def _jobs(index: Index) -> Iterator[Fault]:
     for job in index.jobs.values():
+        if not any(map(job.mentions, _REFERRING)):
+            continue
         spec = job.body["spec"]
         if "domains" in spec:
             yield from _selector(index, job)
@@ -246,7 +251,7 @@ def _circles(index: Index) -> Iterator[Fault]:
     edges: dict[str, Sequence[str]] = {
         name: job.body["spec"]["automatic"].get("after", ())
         for name, job in index.jobs.items()
-        if "automatic" in job.body["spec"]
+        if job.mentions("after") and "automatic" in job.body["spec"]
     }
     reported: set[str] = set()
     for name in _not_in_order(edges):

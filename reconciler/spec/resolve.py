@@ -127,7 +127,8 @@ def _targets(index: Index, cache: ResolveCache) -> tuple[dict[TargetId, Plan], l
     entries: dict[str, _JobEntry] = {}
     for name, job in index.jobs.items():
         plannings: Sequence[SpecObject] = index.plannings.get(name, ())
-        surroundings = for_domains if job.body["spec"].get("scope") == "domain" else for_installation
+        is_domain_job = job.mentions("scope") and job.body["spec"].get("scope") == "domain"
+        surroundings = for_domains if is_domain_job else for_installation
         entry = cache.jobs.get(name)
         if entry is None or not _is_same(entry, job, plannings, surroundings):
             before = entry.targets if entry else ()

@@ -11,7 +11,8 @@
 `marks`     how far each administrator has opened the logs of a target
 `letters`   outgoing mail and webhooks; `letter_items` what each says, `letter_tails` the ends of logs that they show
 `told`      what each recipient knows about a target: failing, overdue, told when
-`meta`      single values: `uid` of the installation; `clock`, wall time of the last commit; and as JSON
+`meta`      single values: `uid` of the installation; `clock`, wall time of the last commit; `serial`, how many
+            transactions have written targets; and as JSON
             `source` {mode, revision, dirty, signer, observedRevision, appliedAt, rejectedFiles, warnings,
               held: {reason, message, approval}, refused: {reason, message}, prune: {digest, targets, reason},
               notices: [text], conditions: [{type, status, reason, message, lastTransitionTime}]}
@@ -183,6 +184,10 @@ CREATE TABLE told (
   body TEXT NOT NULL,
   PRIMARY KEY (job, domain, recipient)
 ) WITHOUT ROWID;
+""",
+    """
+-- The number of the transaction that wrote what lists show the last time.
+ALTER TABLE targets ADD COLUMN serial INTEGER NOT NULL DEFAULT 0;
 """,
 )
 VERSION = len(MIGRATIONS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ def _migrate(db: sqlite3.Connection, path: Path, version: int) -> None:
 
 _SAVE = """UPDATE targets SET seen=?, mode=?, planning=?, wake_at=?, next_run=?, state=?, reason=?, run=?, started=?,
 finished=?, duration=?, exit_code=?, success_at=?, running=?, queued=?, failures=?, overdue=?, paused=?, drift=?,
-not_ready=? WHERE job=? AND domain=?"""
+not_ready=?, serial=? WHERE job=? AND domain=?"""
 _JOIN = """INSERT INTO targets (job, domain, mode, planning, description, labels, path, planning_path, plan_digest,
 schedule_digest) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (job, domain) DO UPDATE SET gone=0, mode=excluded.mode,
 planning=excluded.planning, description=excluded.description, labels=excluded.labels, path=excluded.path,
@@ -102,12 +102,18 @@ _FACT = "INSERT INTO facts (at, job, domain, kind, run, body) VALUES (?,?,?,?,?,
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
+_MANY = 1000
+"""Rather than asking for so many one after the other, all are read."""
+
+
 class SqliteStore:
     """The engine's `Store`."""
 
     def __init__(self, path: Path, *, durable: bool = True) -> None:
         self.path = path
         self.db = connect(path, durable=durable)
+        self._serial = int(self.meta("serial") or 0)
+        self._has_saved = False
 
     def close(self) -> None:
         self.db.close()
@@ -115,14 +121,18 @@ class SqliteStore:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         self.db.execute("BEGIN IMMEDIATE")
+        self._has_saved = False
         try:
             yield
+            if self._has_saved:
+                self.set_meta("serial", str(self._serial + 1))
             failpoint("store:before-commit")
             self.db.execute("COMMIT")
         except BaseException:
             if self.db.in_transaction:
                 self.db.execute("ROLLBACK")
             raise
+        self._serial += self._has_saved
         failpoint("store:after-commit")
 
     # Targets.
@@ -141,8 +151,12 @@ class SqliteStore:
         rows = self.db.execute("SELECT job, domain FROM targets WHERE running > 0 OR queued > 0")
         return [TargetId(*row) for row in rows]
 
-    def known(self) -> dict[TargetId, Known]:
-        rows = self.db.execute("SELECT job, domain, plan_digest, schedule_digest, gone FROM targets")
+    def known(self, among: Collection[TargetId] | None = None) -> dict[TargetId, Known]:
+        query = "SELECT job, domain, plan_digest, schedule_digest, gone FROM targets"
+        if among is None or len(among) > _MANY:
+            rows: Iterable[Any] = self.db.execute(query)
+        else:
+            rows = (row for one in among for row in self.db.execute(f"{query} WHERE job=? AND domain=?", one))
         return {
             TargetId(job, domain): Known(plan, schedule, bool(gone))
             for job, domain, plan, schedule, gone in rows
@@ -197,12 +211,13 @@ class SqliteStore:
 
     def save(self, target: TargetId, seen: Seen, summary: Summary) -> None:
         s = summary
+        self._has_saved = True
         self.db.execute(
             _SAVE,
             (
                 _dumps(seen.to_json()), s.mode, s.planning, s.wake_at, s.next_run, s.state, s.reason, s.run,
                 s.started, s.finished, s.duration, s.exit_code, s.success_at, s.running, s.queued, s.failures,
-                s.overdue, s.paused, s.drift, s.not_ready, target.job, target.domain,
+                s.overdue, s.paused, s.drift, s.not_ready, self._serial + 1, target.job, target.domain,
             ),
         )  # fmt: skip
 

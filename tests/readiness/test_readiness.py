@@ -78,8 +78,8 @@ AS_NOBODY = """
 import json, os, sys
 from reconciler.engine.readiness import account_faults, limit_faults
 os.setgroups([]); os.setgid({gid}); os.setuid({uid})
-print(json.dumps([account_faults({{"user": "root"}}, None), account_faults({{"user": "{name}"}}, "root"),
-    account_faults({{"group": "root"}}, None), limit_faults({{"nice": -5}}), limit_faults({{"nice": 5}})]))
+print(json.dumps([account_faults("root", None, None), account_faults("{name}", None, "root"),
+    account_faults(None, "root", None), limit_faults({{"nice": -5}}), limit_faults({{"nice": 5}})]))
 """
 
 
@@ -103,5 +103,5 @@ def test_who_is_not_root_can_give_neither_other_users_nor_better_limits():
 def test_root_can_give_all_of_it():
     if os.geteuid() != 0:
         pytest.skip("for root")
-    assert account_faults({"user": "nobody"}, None) == []
+    assert account_faults("nobody", None, None) == []
     assert limit_faults({"nice": -20, "openFiles": 1 << 30}) == []

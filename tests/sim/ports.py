@@ -231,7 +231,7 @@ class SimulatedOrders:
             "", Order(AttemptId.of(target, PROBE_RUN, attempt), ("probe",), {}, timeout_seconds=60)
         )
 
-    def not_ready(self, target: TargetId, plan: Plan) -> str:
+    def not_ready(self, plan: Plan) -> str:
         return "secret missing: token" if plan.secrets and self._missing() else ""
 
     def forget(self) -> None:

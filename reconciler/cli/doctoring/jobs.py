@@ -90,7 +90,8 @@ def _accounts(subject: Subject) -> Iterator[Finding]:
     default = subject.installation.get("user")
     faults: dict[str, list[str]] = {}
     for job, spec in subject.jobs():
-        for fault in account_faults(spec, default) + limit_faults(spec.get("limits") or {}):
+        account = account_faults(spec.get("user"), spec.get("group"), default)
+        for fault in account + limit_faults(spec.get("limits") or {}):
             faults.setdefault(fault, []).append(job)
     for fault, jobs in sorted(faults.items()):
         many = f" and {len(jobs) - 3} more" if len(jobs) > 3 else ""
