@@ -209,6 +209,7 @@ class Reconciler:
             and found.revision == applied.revision
             and not approve
             and not self._is_waiting()
+            and not _is_restamped(stored, found)
         ):
             return Look(now, notices=found.notices)
         approved = (approve,) if approve else ()
@@ -332,6 +333,17 @@ class Reconciler:
     def is_idle(self, wait_seconds: float | None) -> bool:
         """Whether nothing runs, waits or is due now."""
         return not self.engine.board.active and (wait_seconds is None or wait_seconds > 0)
+
+
+def _is_restamped(stored: Stored, found: Snapshot) -> bool:
+    """Whether a file that was read again is what it was, with a stamp by which it need not be read the next time."""
+    return any(
+        file.content is not None
+        and file.stamp.mtime_ns >= 0
+        and (known := stored.files.get(path)) is not None
+        and known.stamp != file.stamp
+        for path, file in found.files.items()
+    )
 
 
 def _applied(proposal: Proposal, at: datetime) -> dict[str, Any]:

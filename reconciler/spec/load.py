@@ -107,13 +107,13 @@ def _take_in_ics(spec: dict[str, Any], read_beside: ReadBeside | None) -> list[F
 
 
 def _area_fault(area: str | None) -> Problem | None:
-    from reconciler.spec.fields import check_name
-
     if area == "":
         help = "move it into the folder of a domain, or out of `domains`"
         return Problem("E126", "a document cannot stand in the folder `domains` itself", help)
     if area is None:
         return None
+    from reconciler.spec.fields import check_name
+
     try:
         check_name(area, 253)
     except ValueError as error:

@@ -28,6 +28,13 @@ def test_a_rejected_file_keeps_its_last_good_version_over_a_restart(place: Insta
     assert "good" in place.run("logs", "a").stdout
 
 
+def test_a_file_that_was_just_written_is_read_again_only_until_its_times_can_be_trusted(place: Installation) -> None:
+    place.write("a.yaml", job("a", "echo good"))
+    place.serve("--interval", "1s")
+    stamp = "SELECT mtime_ns FROM files WHERE path = 'jobs.d/a.yaml'"
+    until(lambda: place.rows(stamp)[0][0] > 0, "the stamp that is kept is the file's")
+
+
 def test_a_run_that_ended_while_no_daemon_lived_has_its_exit_code_end_and_whole_log(place: Installation) -> None:
     gate = place.root / "gate"
     place.write("slow.yaml", job("slow", f"while [ ! -e {gate} ]; do sleep 0.05; done; echo last words; exit 4"))

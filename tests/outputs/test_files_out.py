@@ -132,6 +132,47 @@ def test_what_changed_while_nobody_wrote_is_found_after_a_start(
     assert (state / "status/_installation/backup.yaml").exists()
 
 
+def committed(connection: sqlite3.Connection, serial: int) -> None:
+    for key, value in (("uid", "u1"), ("serial", str(serial))):
+        connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+
+def written_after_a_start(state: Path) -> set[str]:
+    """Start on files that say nothing true, and see which are looked at."""
+    folder = state / "status/_installation"
+    for path in folder.glob("*.yaml"):
+        path.write_text("stale")
+    outputs = Outputs(state)
+    outputs.flush(NOON)
+    outputs.flush(NOON + status_files.SWEEP_SECONDS)
+    outputs.close(NOON + 60)
+    return {path.stem for path in folder.glob("*.yaml") if path.read_text() != "stale"}
+
+
+def test_a_start_looks_only_at_what_was_committed_after_the_files_were_last_complete(
+    state: Path, connection: sqlite3.Connection
+) -> None:
+    database.target(connection, "old", serial=3)
+    database.target(connection, "new", serial=4)
+    committed(connection, 4)
+    assert written_after_a_start(state) == {"old", "new"}
+    assert written_after_a_start(state) == set()
+    connection.execute("UPDATE targets SET serial = 5 WHERE job = 'new'")
+    committed(connection, 5)
+    assert written_after_a_start(state) == {"new"}
+
+
+@pytest.mark.parametrize("mark", ["u1 99", "another 4", "u1", "nonsense", ""])
+def test_a_start_that_cannot_tell_what_was_written_looks_at_everything(
+    state: Path, connection: sqlite3.Connection, mark: str
+) -> None:
+    database.target(connection, "a", serial=4)
+    committed(connection, 4)
+    assert written_after_a_start(state) == {"a"}
+    (state / "status" / status_files.MARK).write_text(mark)
+    assert written_after_a_start(state) == {"a"}
+
+
 def test_with_very_many_targets_only_those_that_matter_have_a_file(
     state: Path, connection: sqlite3.Connection
 ) -> None:
