@@ -32,8 +32,10 @@ from reconciler.daemon.sync import SyncDoor
 from reconciler.daemon.tidying import Tidying
 from reconciler.store.sqlite import StoreError
 
+QUIET_SECONDS = 0.02
+"""Outputs are written when nothing has happened for so long..."""
 FLUSH_AT_LEAST_SECONDS = 1.0
-"""Outputs are written at least so often, however much there is to decide."""
+"""...and at least so often, however much there is to decide."""
 HEARTBEAT_SECONDS = 5.0
 """The loop never sleeps longer, so that a step of the clock is noticed."""
 RECHECK_SECONDS = 5.0
@@ -191,9 +193,9 @@ class Daemon:
             if announced and self._is_done(wait):
                 break
             waits = [HEARTBEAT_SECONDS, *(each for each in (wait, until_letter) if each is not None)]
-            busy = bool(self._selector.select(0.0)) or wait == 0.0
+            # What is written out comes behind what is to be decided, but it comes.
+            busy = wait == 0.0 or bool(self._selector.select(min(QUIET_SECONDS, *waits)))
             if not busy or monotonic() > flushed + FLUSH_AT_LEAST_SECONDS:
-                # What is written out comes behind what is to be decided, but it comes.
                 until_flush = self.outputs.flush()
                 flushed = monotonic()
                 if until_flush is not None:

@@ -32,6 +32,8 @@ _RESTART_SECONDS = 0.5
 class _Watched:
     """An attempt that was asked for and has not ended. Without `pid` it is not known to have started."""
 
+    order: dict[str, Any] | None = None
+    """What to start, until a runner has said that it did."""
     link: RunnerLink | None = None
     pid: int | None = None
     ticks: int = 0
@@ -73,16 +75,8 @@ class LocalExecutor:
         key = order.attempt.path
         if key in self._watched:
             return
-        self._watched[key] = _Watched()
-        directory = self._directory(key)
-        try:
-            if not files.is_claimed(directory):
-                self._write_order(directory, order)
-        except OSError as error:
-            text = f"could not write the order of {key}: {error}"
-            self._end(key, files.end_record(None, None, Reason.START_FAILED.value, text, self._now()))
-            return
-        self._send(key, "adopt" if files.is_claimed(directory) else "start")
+        self._watched[key] = _Watched({"format": files.FORMAT, "bootId": self._boot_id, **order.document()})
+        self._send(key)
         failpoint("executor:after-send")
 
     def stop(self, attempt: AttemptId, reason: Reason, by: str = "") -> None:
@@ -99,7 +93,6 @@ class LocalExecutor:
             return
         directory = self._directory(key)
         record = files.read_journal(directory).end
-        claimed = files.is_claimed(directory)
         if record is None and boot_id != self._boot_id:
             record = files.unknown_end(boot_id, self._now())
             with contextlib.suppress(FileNotFoundError):
@@ -107,9 +100,6 @@ class LocalExecutor:
         self._watched[key] = _Watched()
         if record is not None:
             self._end(key, record)
-        elif not claimed and not os.path.exists(f"{directory}/{files.ORDER}"):
-            del self._watched[key]
-            self._events.append(NotStarted(attempt))
         else:
             self._waiting.append(key)
             self._adopt_waiting()
@@ -150,25 +140,11 @@ class LocalExecutor:
 
     # -- ordering
 
-    def _write_order(self, directory: str, order: Order) -> None:
-        run = os.path.dirname(directory)
-        try:
-            os.mkdir(run, 0o700)
-        except FileExistsError:
-            pass  # an earlier attempt's, or an earlier try at this one
-        except FileNotFoundError:
-            os.makedirs(run, 0o700, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(directory, 0o700)
-        failpoint("executor:after-mkdir")
-        files.write_order(directory, {"format": files.FORMAT, "bootId": self._boot_id, **order.document()})
-        failpoint("executor:after-order")
-
-    def _send(self, key: str, verb: str) -> None:
+    def _send(self, key: str) -> None:
         watched = self._watched[key]
         watched.link = self._runner()
         if watched.link is not None:
-            watched.link.send([verb, key])
+            watched.link.send(["adopt", key] if watched.order is None else ["start", key, watched.order])
             self._send_stop(key, watched)
             watched.link.flush()
 
@@ -200,10 +176,14 @@ class LocalExecutor:
     def _send_again(self) -> None:
         for key, watched in list(self._watched.items()):
             if watched.link is None and key not in self._waiting:
-                self._send(key, "adopt")
+                self._send(key)
 
     def _adopt_waiting(self) -> None:
-        """Take over what the living runners hold; once all have spoken, ask one of them for the rest."""
+        """Take over what the living runners hold; once all have spoken, ask one of them for the rest.
+
+        Runners speak after they have done all that an earlier daemon asked of them: what they do not hold then, and
+        what nobody has written down, was never begun.
+        """
         everyone_spoke = all(link.synced for link in self._links)
         for key in list(self._waiting):
             if key in self._offered:
@@ -211,7 +191,11 @@ class LocalExecutor:
                 self._started(*self._offered.pop(key))
             elif everyone_spoke:
                 self._waiting.remove(key)
-                self._send(key, "adopt")
+                if files.is_ordered(self._directory(key)):
+                    self._send(key)
+                else:
+                    del self._watched[key]
+                    self._events.append(NotStarted(AttemptId.parse(key)))
 
     # -- listening
 
@@ -249,7 +233,7 @@ class LocalExecutor:
         if watched is None or key in self._waiting:
             self._offered[key] = (link, key, at, pid, ticks)
             return
-        watched.pid, watched.ticks = pid, ticks
+        watched.pid, watched.ticks, watched.order = pid, ticks, None
         if watched.link is not link:
             watched.link = link
             self._send_stop(key, watched)

@@ -5,7 +5,7 @@ itself), `log.gap` (the part of it that went back to the disk) and the attempt's
 
 | name         | the line       | written by            | says                                                        |
 |--------------|----------------|-----------------------|-------------------------------------------------------------|
-| `order.json` | the first      | the daemon            | all that a start needs, but no value of a secret            |
+| `order.json` | the first      | the runner            | all that a start needs, but no value of a secret            |
 | `go`         |                | the runner            | claimed: this attempt never starts again                    |
 | `pid`        | has `pid`      | the runner            | the leader: pid, start time (`ticks` of /proc), boot id     |
 |              | has `stop`     | the runner            | why it is being stopped, by whom, since when                |
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-FORMAT = 1
+FORMAT = 2
 """Of the journal and of the messages between daemon and runner. A runner of another format drains."""
 
 ORDER, GO, PID, EXIT = "order.json", "go", "pid", "exit"
@@ -78,14 +78,22 @@ def is_claimed(directory: str) -> bool:
     return os.path.lexists(f"{directory}/{GO}")
 
 
+def is_ordered(directory: str) -> bool:
+    """Say whether the attempt was written down, so that whoever finds it carries it out."""
+    return is_claimed(directory) or read_journal(directory).order is not None
+
+
 def claim(directory: str) -> None:
     """Claim the attempt's start for ever; raise FileExistsError when it is claimed."""
     os.link(f"{directory}/{ORDER}", f"{directory}/{GO}")
 
 
 def write_order(directory: str, order: Mapping[str, Any]) -> None:
-    """Begin the journal; readers see all of the order or none."""
-    replace(f"{directory}/{ORDER}", order)
+    """Begin the journal, or begin it again where somebody died before the attempt was claimed."""
+    try:
+        _write(f"{directory}/{ORDER}", os.O_CREAT | os.O_EXCL, order)
+    except FileExistsError:
+        replace(f"{directory}/{ORDER}", order)
 
 
 def write_start(directory: str, start: Mapping[str, Any]) -> None:

@@ -16,6 +16,8 @@ ALL: tuple[str, ...] = (
     "apply:after-commit",
     "letters:after-sending",
     "letters:after-settling",
+    "runner:after-mkdir",
+    "runner:after-order",
     "runner:before-go",
     "runner:after-go",
     "runner:after-spawn",
@@ -25,8 +27,6 @@ ALL: tuple[str, ...] = (
     "runner:after-reap",
     "runner:after-signal",
     "runner:after-gap",
-    "executor:after-mkdir",
-    "executor:after-order",
     "executor:after-send",
     "executor:before-events",
 )

@@ -44,17 +44,38 @@ class Runs:
 
     # -- what the daemon may ask
 
-    def start(self, key: str) -> None:
-        """Start the ordered attempt, unless it was ever claimed before."""
-        if key in self._live or key in self._unwritten:
-            return
+    def start(self, key: str, order: dict[str, Any]) -> None:
+        """Write the order down and start it; an attempt that was ever claimed before is taken over as it stands."""
         directory = f"{self._root}/{key}"
-        if attempt.is_claimed(directory):
+        if key in self._live or key in self._unwritten or attempt.is_claimed(directory):
             return self.adopt(key)
+        try:
+            self._write_order(directory, order)
+        except OSError as error:
+            text = f"could not write the order of {key}: {error}"
+            return self._say(["ended", key, attempt.end_record(None, None, "StartFailed", text, self._now())])
+        return self._carry_out(key, directory, order)
+
+    def _write_order(self, directory: str, order: dict[str, Any]) -> None:
+        run = os.path.dirname(directory)
+        try:
+            os.mkdir(run, 0o700)
+        except FileExistsError:
+            pass  # an earlier attempt's, or an earlier try at this one
+        except FileNotFoundError:
+            os.makedirs(run, 0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(directory, 0o700)
+        failpoint("runner:after-mkdir")
+        attempt.write_order(directory, order)
+        failpoint("runner:after-order")
+
+    def _carry_out(self, key: str, directory: str, order: dict[str, Any] | None) -> None:
+        """Start what was written down and is not claimed."""
         failpoint("runner:before-go")
         wall, boot = linux.now()
         try:
-            run = self._spawn(key, directory, wall)
+            run = self._spawn(key, directory, order, wall)
         except FileExistsError:
             return self.adopt(key)
         except spawn.Refused as refusal:
@@ -78,7 +99,7 @@ class Runs:
         if ended is not None:
             return self._say(["ended", key, ended])
         if not attempt.is_claimed(directory):
-            return self.start(key)
+            return self._carry_out(key, directory, journal.order)
         order, start = journal.order or {}, journal.start
         perhaps_unborn = start is None and tries < _BIRTH_LOOKS and self._sees_a_child_before_exec()
         leader = self._leader(order, start)
@@ -201,16 +222,15 @@ class Runs:
 
     # -- starting and adopting
 
-    def _spawn(self, key: str, directory: str, wall: float) -> Run:
+    def _spawn(self, key: str, directory: str, order: dict[str, Any] | None, wall: float) -> Run:
         """Claim and start; nothing slow or fallible lies between, for who dies there leaves it unknown if it began."""
+        if order is None or order.get("format") != attempt.FORMAT:
+            raise spawn.Refused(f"could not read the order {directory}/{attempt.ORDER}")
         try:
-            order = attempt.read_journal(directory).order
-            if order is None or order.get("format") != attempt.FORMAT:
-                raise spawn.Refused(f"could not read the order {directory}/{attempt.ORDER}")
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
             log = os.open(f"{directory}/{attempt.LOG}", flags, 0o600)
         except OSError as error:
-            raise spawn.Refused(f"could not open the order or the log: {error}") from error
+            raise spawn.Refused(f"could not open the log: {error}") from error
         try:
             self._claim(directory)
             failpoint("runner:after-go")

@@ -1,8 +1,9 @@
 """The runner's loop: one thread, one epoll; a Unix socket for the daemon, SIGCHLD, pidfds of adopted runs.
 
-Messages are JSON arrays, one a line. From the daemon: `hello FORMAT`, `start KEY`, `adopt KEY`, `stop KEY REASON BY`.
-To it: `hello FORMAT PID`, then what runs and what could not be written, `synced`; `started KEY AT PID TICKS`,
-`ended KEY RECORD`, `refused KEY` (draining: another runner shall start it), `draining`.
+Messages are JSON arrays, one a line. From the daemon: `hello FORMAT`, `start KEY ORDER`, `adopt KEY`,
+`stop KEY REASON BY`. To it: `hello FORMAT PID`, then what runs and what could not be written, `synced`;
+`started KEY AT PID TICKS`, `ended KEY RECORD`, `refused KEY` (draining: another runner shall start it), `draining`.
+A daemon is greeted after all that an earlier one had asked for is done.
 """
 
 from __future__ import annotations
@@ -153,23 +154,34 @@ class Server:
     def _meet(self, end: socket.socket) -> None:
         link = _Link(end)
         self._links[end.fileno()] = link
-        self._watched[end.fileno()] = lambda: self._read(link)
+        self._watched[end.fileno()] = lambda: self._hear(link)
         self._epoll.register(end.fileno(), select.EPOLLIN)
+        for other in list(self._links.values()):
+            while other is not link and self._read(other):
+                pass
+        self._asked.append(["greet", link])
+
+    def _hear(self, link: _Link) -> None:
+        self._read(link)
+
+    def _greet(self, link: _Link) -> None:
         greeting: list[list[Any]] = [["hello", attempt.FORMAT, os.getpid()], *self._runs.sync(), ["synced"]]
         link.outgoing += b"".join(_line(message) for message in greeting)
 
-    def _read(self, link: _Link) -> None:
+    def _read(self, link: _Link) -> bool:
+        """Take what a daemon has sent; False when there is no more at the moment."""
         try:
             content = link.end.recv(1 << 18)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             content = b""
         if not content:
-            return self._lose(link)
+            self._lose(link)
+            return False
         *lines, link.incoming = (link.incoming + content).split(b"\n")
         self._asked.extend(json.loads(line) for line in lines)
-        return None
+        return True
 
     def _lose(self, link: _Link) -> None:
         fd = link.end.fileno()
@@ -200,10 +212,12 @@ class Server:
                     self._drain()
             case ["drain"]:
                 self._drain()
-            case ["start", key] if self._draining:
+            case ["greet", _Link() as link]:
+                self._greet(link)
+            case ["start", key, _] if self._draining:
                 self._say(["refused", key])
-            case ["start", key]:
-                self._runs.start(key)
+            case ["start", key, order]:
+                self._runs.start(key, order)
             case ["adopt", key]:
                 self._runs.insist(lambda: self._runs.adopt(key))
             case ["stop", key, reason, by]:

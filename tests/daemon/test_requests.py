@@ -179,7 +179,7 @@ def test_two_reconcilers_on_one_state_run_a_token_once(applied: Installation) ->
 
 KILLED_AT = (
     "apply:before-commit", "apply:after-commit", "store:before-commit:at:2", "store:after-commit:at:2",
-    "engine:before-start", "executor:after-mkdir", "executor:after-order", "executor:after-send", "engine:after-start",
+    "engine:before-start", "runner:after-mkdir", "runner:after-order", "executor:after-send", "engine:after-start",
     "runner:before-go", "runner:after-go", "runner:after-pid", "runner:before-exit", "runner:after-exit",
     "executor:before-events", "engine:after-events",
 )  # fmt: skip

@@ -89,7 +89,7 @@ def test_a_runner_without_descriptors_says_so_and_starts_again_once_it_has_some(
     assert end.reason is Reason.START_FAILED
     assert "Too many open files" in end.message
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (1024, hard))
-    eventually(lambda: (machine.directory(order) / files.EXIT).exists())
+    assert not files.is_ordered(str(machine.directory(order)))
     assert machine.run(make_order("after", "true")).exit_code == 0
     assert machine.runners() == [pid]
 

@@ -169,10 +169,12 @@ def test_a_claimed_attempt_of_which_nothing_was_begun_is_given_back(machine: Mac
     assert machine.run(order).exit_code == 0
 
 
-def test_an_ordered_attempt_that_no_runner_took_up_is_started_by_its_adoption(machine: Machine) -> None:
+def test_an_attempt_that_was_written_down_and_not_claimed_is_started_by_its_adoption(machine: Machine) -> None:
     order = make_order("r", "sh", "-c", "exit 4")
-    other = DaemonElsewhere(machine.state, "start", order, failpoint="executor:after-order")
-    assert other.wait() == -signal.SIGKILL
+    machine.directory(order).mkdir(parents=True)
+    files.write_order(
+        str(machine.directory(order)), {"format": files.FORMAT, "bootId": BOOT, **order.document()}
+    )
     machine.executor.adopt(order.attempt, BOOT)
     assert machine.end_of("r").exit_code == 4
 

@@ -221,7 +221,7 @@ def test_a_log_that_cannot_be_opened_is_a_failed_start(machine: Machine) -> None
     (machine.directory(order) / "log").mkdir(parents=True)
     end = machine.run(order)
     assert end.reason is Reason.START_FAILED
-    assert end.message.startswith("could not open the order or the log: ")
+    assert end.message.startswith("could not open the log: ")
 
 
 def test_the_exit_file_says_how_it_ended(machine: Machine) -> None:
