@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
@@ -269,11 +269,12 @@ def to_json(value: Any) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for name, default, _ in _spec(type(value)):
         item = getattr(value, name)
-        if item is default or (default is not MISSING and item == default):
+        if item is default or item == default:
             continue
-        if isinstance(item, datetime):
+        kind = type(item)
+        if kind is datetime:
             item = item.isoformat()
-        elif isinstance(item, Enum):
+        elif kind is not str and isinstance(item, Enum):
             item = item.value
         out[name] = item
     return out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from functools import lru_cache
 from typing import Final
 
 _SECONDS: Final = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
@@ -21,6 +22,7 @@ _BYTES: Final = {
 _DECIMAL_BYTES: Final = {"KB": "KiB", "MB": "MiB", "GB": "GiB", "TB": "TiB"}
 
 
+@lru_cache(maxsize=1024)
 def parse_duration(text: str) -> float:
     """Read `90d`, `1h30m`, `15s` or `0.5s` as seconds; units are w, d, h, m, s, the largest first.
 

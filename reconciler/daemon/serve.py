@@ -38,6 +38,8 @@ FLUSH_AT_LEAST_SECONDS = 1.0
 """...and at least so often, however much there is to decide."""
 HEARTBEAT_SECONDS = 5.0
 """The loop never sleeps longer, so that a step of the clock is noticed."""
+PREPARE_SECONDS = HEARTBEAT_SECONDS + 1.0
+"""A runner is started ahead of what may be due so soon."""
 RECHECK_SECONDS = 5.0
 """Between two looks at the folder of secrets, and at what was not ready."""
 RECHECK_ALL_SECONDS = 60.0
@@ -189,6 +191,8 @@ class Daemon:
             if self._problem() != problem:
                 problem = self._problem()
                 self.journal.say(problem or "what kept runs from starting is over", 3 if problem else 6)
+            if wait is not None and wait < PREPARE_SECONDS:
+                self.reconciler.executor.prepare()
             until_letter = self.letters.step() if announced else None
             if announced and self._is_done(wait):
                 break

@@ -79,6 +79,10 @@ class LocalExecutor:
         self._send(key)
         failpoint("executor:after-send")
 
+    def prepare(self) -> None:
+        """Have a runner at hand: something may have to start soon."""
+        self._runner()
+
     def stop(self, attempt: AttemptId, reason: Reason, by: str = "") -> None:
         watched = self._watched.get(attempt.path)
         if watched is None:

@@ -47,7 +47,8 @@ class _Tail:
         self.indexed = 0
         self.last_entry = -1e9
         self.looked = seconds[1]
-        self._resumed = False
+        self._resumed = not os.path.lexists(folder)
+        """Of an attempt that is only about to begin there is nothing to go on from."""
 
     def _resume(self, seconds: tuple[float, float]) -> None:
         """Go on where the index ends. How long nobody looked: since its last entry, else since the start."""
