@@ -22,7 +22,7 @@ def perform(
     from reconciler.daemon.http import CommandError
     from reconciler.daemon.lock import StateUnusable
     from reconciler.daemon.reconciler import HostMismatch
-    from reconciler.store.sqlite import StoreError
+    from reconciler.store.opening import StoreError
 
     if call.as_name:
         payload = {**payload, "as": call.as_name}

@@ -10,7 +10,7 @@ from reconciler.cli.reading import DATABASE, opened
 
 if TYPE_CHECKING:
     from reconciler.core.changes import Changes
-    from reconciler.core.model import Desired
+    from reconciler.core.desired import Desired
     from reconciler.daemon.options import Options
     from reconciler.spec.lastgood import Loader
     from reconciler.spec.proposal import Proposal
@@ -42,7 +42,8 @@ def applied_in(state: str, stored: Stored, loader: Loader) -> Desired:
     """What is in force, resolved; `stored` is what the state has."""
     from dataclasses import replace
 
-    from reconciler.core.model import Desired, Revision
+    from reconciler.core.desired import Desired
+    from reconciler.core.model import Revision
     from reconciler.spec.lastgood import resolve_all
 
     if not stored.objects:

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from reconciler.core.model import Limits, Reason, TargetId, Trigger
+from reconciler.core.desired import Limits
+from reconciler.core.model import Reason, TargetId, Trigger
 
 
 @dataclass(frozen=True, slots=True)

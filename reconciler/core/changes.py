@@ -15,8 +15,10 @@ from typing import Any, Final, Protocol
 from reconciler.core.changes_fields import FieldChange, field_changes
 from reconciler.core.changes_guard import Guard, guard
 from reconciler.core.changes_time import Agenda, RunsChange, warnings_of
+from reconciler.core.desired import Desired
 from reconciler.core.diagnostics import Diagnostic
-from reconciler.core.model import Desired, Mode, Plan, TargetId
+from reconciler.core.model import Mode, TargetId
+from reconciler.core.plan import Plan
 
 DAYS: Final = 14
 

@@ -14,7 +14,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from reconciler.core.model import Desired, Mode, Pause, Plan, TargetId
+from reconciler.core.desired import Desired
+from reconciler.core.model import Mode, TargetId
+from reconciler.core.plan import Pause, Plan
 
 Key = tuple[str, str, str]
 

@@ -14,8 +14,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Final
 
+from reconciler.core.desired import Desired
 from reconciler.core.forecast import Outlook, forecast
-from reconciler.core.model import Desired, Mode, Plan, TargetId
+from reconciler.core.model import Mode, TargetId
+from reconciler.core.plan import Plan
 from reconciler.core.zones import DAY, zone
 
 MAX_SLOTS: Final = 2000

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 
 from reconciler.core import facts as f
 from reconciler.core.decision import Case, Decision, run_name
-from reconciler.core.facts import Seen
-from reconciler.core.model import Concurrency, Instant, Plan, TargetId, Trigger
+from reconciler.core.model import Instant, TargetId, Trigger
+from reconciler.core.plan import Concurrency, Plan
+from reconciler.core.seen import Seen
 from reconciler.core.window import is_open, opens_after
 
 

@@ -12,10 +12,11 @@ from datetime import timedelta
 from reconciler.core import facts as f
 from reconciler.core.criteria import meet_criteria
 from reconciler.core.decision import Case, Decision, Stop, cancelled, pause_of
-from reconciler.core.facts import RunSeen, Seen
-from reconciler.core.model import Instant, Mode, Plan, Reason, State, TargetId, Trigger
+from reconciler.core.model import Instant, Mode, Reason, State, TargetId, Trigger
 from reconciler.core.outcome import may_retry, outcome_of
 from reconciler.core.overdue import watch_overdue
+from reconciler.core.plan import Plan
+from reconciler.core.seen import RunSeen, Seen
 from reconciler.core.slots import settle_slots
 from reconciler.core.window import is_open, opens_after
 

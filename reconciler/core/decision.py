@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from reconciler.core import facts as f
-from reconciler.core.facts import Fact, RunSeen, Seen
-from reconciler.core.model import Instant, Plan, Reason, State, TargetId
+from reconciler.core.facts import Fact
+from reconciler.core.model import Instant, Reason, State, TargetId
+from reconciler.core.plan import Plan
+from reconciler.core.seen import RunSeen, Seen
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
-"""What has happened to a target: facts, and the state that they fold into. Only facts change state."""
+"""What has happened to a target, as facts, and how they are written down. Only facts change state."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
@@ -292,7 +292,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
 """How a field of this annotation is read from its JSON text."""
 
 
-def _revive(kind: type, body: Mapping[str, Any]) -> dict[str, Any]:
+def revive(kind: type, body: Mapping[str, Any]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for name, _, read in _spec(kind):
         if name in body:
@@ -304,166 +304,7 @@ def _revive(kind: type, body: Mapping[str, Any]) -> dict[str, Any]:
 def fact_from_json(kind: str, body: Mapping[str, Any]) -> Fact:
     """The fact that `to_json` was given."""
     cls = KINDS[kind]
-    return cls(**_revive(cls, body))
-
-
-@dataclass(slots=True)
-class RunSeen:
-    """A run that is not over."""
-
-    run: str
-    trigger: Trigger
-    queued_at: datetime
-    group: str = ""
-    slot: datetime | None = None
-    cause: str = ""
-    requester: str = ""
-    parameters: Mapping[str, Any] | None = None
-    note: str = ""
-    deadline: datetime | None = None
-    attempt: int = 0
-    """The last attempt claimed; 0 before the first."""
-    waiting: bool = True
-    """True before a claim and between attempts; a waiting run holds nothing."""
-    claimed_at: datetime | None = None
-    boot_id: str = ""
-    digest: str = ""
-    revision: str = ""
-    dirty: bool = False
-    locks: tuple[str, ...] = ()
-    """Held since the claim of the last attempt."""
-    started_at: datetime | None = None
-    attempt_started_at: datetime | None = None
-    not_before: datetime | None = None
-    not_before_boot: float = 0.0
-    not_before_boot_id: str = ""
-    stop_reason: Reason = Reason.NONE
-    stop_by: str = ""
-    ended: Ended | None = None
-    """How the last attempt ended, until the run is finished or waits again."""
-    failed_attempts: int = 0
-    lines: int = 0
-    warnings: int = 0
-    errors: int = 0
-
-    @property
-    def is_running(self) -> bool:
-        return not self.waiting
-
-
-@dataclass(slots=True)
-class LastRun:
-    """The summary of a run that is over, for `lastRun`, `lastSuccess` and failure streaks."""
-
-    run: str
-    state: State
-    reason: Reason
-    started_at: datetime | None
-    finished_at: datetime
-    duration_seconds: float = 0.0
-    message: str = ""
-    trigger: Trigger = Trigger.SCHEDULE
-    exit_code: int | None = None
-
-
-@dataclass(slots=True)
-class Seen:
-    """All that a decision needs to know of one target; fold(checkpoint, later facts) gives it again."""
-
-    since: datetime | None = None
-    """Slots count from here: the last joining or swap."""
-    mode: Mode = Mode.DISABLED
-    plan_digest: str = ""
-    schedule_digest: str = ""
-    gone: bool = False
-    cursor: int | None = None
-    """The last settled slot, or `since`, in epoch seconds. Slots at or before it are settled."""
-    runs: dict[str, RunSeen] = field(default_factory=dict)
-    """The runs that are not over, in the order of their wishes."""
-    last: LastRun | None = None
-    """The last run that started and is over."""
-    last_success: LastRun | None = None
-    last_failure: LastRun | None = None
-    failures: int = 0
-    """Failures and interruptions in a row."""
-    unstarted: int = 0
-    """Slots in a row that started no run."""
-    last_started_at: datetime | None = None
-    every_from: datetime | None = None
-    """After an edit or a resume `automatic.every` counts a full interval from here."""
-    causes: list[str] = field(default_factory=list)
-    """Criteria met and held, in order."""
-    probed_at: datetime | None = None
-    probing: bool = False
-    probe_failures: int = 0
-    probe_message: str = ""
-    fingerprint: str = ""
-    fingerprint_handled: str = ""
-    upstream_mark: datetime | None = None
-    overdue_since: datetime | None = None
-    overdue_message: str = ""
-    pause_until: datetime | None = None
-    pause_reason: str = ""
-    pause_by: str = ""
-
-    @property
-    def running(self) -> list[RunSeen]:
-        return [run for run in self.runs.values() if not run.waiting]
-
-    @property
-    def waiting(self) -> list[RunSeen]:
-        return [run for run in self.runs.values() if run.waiting]
-
-    def to_json(self) -> dict[str, Any]:
-        body = to_json(self)
-        body.pop("runs", None)
-        body.pop("causes", None)
-        if self.runs:
-            body["runs"] = [_run_json(run) for run in self.runs.values()]
-        if self.causes:
-            body["causes"] = list(self.causes)
-        for name in ("last", "last_success", "last_failure"):
-            item = getattr(self, name)
-            if item is not None:
-                body[name] = to_json(item)
-        return body
-
-    @classmethod
-    def from_json(cls, body: Mapping[str, Any]) -> Seen:
-        values = _revive(cls, {k: v for k, v in body.items() if k not in _NESTED})
-        seen = cls(**values)
-        seen.causes = list(body.get("causes", ()))
-        for item in body.get("runs", ()):
-            run = _run_from_json(item)
-            seen.runs[run.run] = run
-        for name in ("last", "last_success", "last_failure"):
-            item = body.get(name)
-            if item is not None:
-                setattr(seen, name, LastRun(**_revive(LastRun, _with_defaults(item))))
-        return seen
-
-
-_NESTED = frozenset(("runs", "causes", "last", "last_success", "last_failure"))
-
-
-def _with_defaults(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {"started_at": None, **item}
-
-
-def _run_json(run: RunSeen) -> dict[str, Any]:
-    body = to_json(run)
-    if run.ended is not None:
-        body["ended"] = to_json(run.ended)
-    return body
-
-
-def _run_from_json(body: Mapping[str, Any]) -> RunSeen:
-    values = _revive(RunSeen, body)
-    ended = values.pop("ended", None)
-    run = RunSeen(**values)
-    if ended is not None:
-        run.ended = Ended(**_revive(Ended, ended))
-    return run
+    return cls(**revive(cls, body))
 
 
 def epoch(instant: datetime) -> int:

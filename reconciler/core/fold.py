@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from reconciler.core import facts as f
-from reconciler.core.facts import Fact, LastRun, RunSeen, Seen, epoch
+from reconciler.core.facts import Fact, epoch
 from reconciler.core.model import State, Trigger
+from reconciler.core.seen import LastRun, RunSeen, Seen
 
 
 def fold(seen: Seen, fact: Fact) -> None:  # noqa: C901 - one rule per fact, in one place

@@ -11,7 +11,8 @@ from enum import StrEnum
 from itertools import islice
 from typing import Final
 
-from reconciler.core.model import Mode, Plan, Schedule, TargetId
+from reconciler.core.model import Mode, TargetId
+from reconciler.core.plan import Plan, Schedule
 from reconciler.core.zones import zone
 
 _NEVER: Final = 1 << 62

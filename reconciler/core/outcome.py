@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reconciler.core.facts import Ended, RunSeen
-from reconciler.core.model import Expect, Plan, Reason, State, Warnings
+from reconciler.core.facts import Ended
+from reconciler.core.model import Reason, State
+from reconciler.core.plan import Expect, Plan, Warnings
+from reconciler.core.seen import RunSeen
 
 _INTERRUPTED = (Reason.EXIT_UNKNOWN, Reason.MACHINE_RESTARTED, Reason.FORGOTTEN)
 _FAILED = (Reason.TIMED_OUT, Reason.OUT_OF_MEMORY, Reason.START_FAILED, Reason.SECRET_MISSING)

@@ -14,8 +14,10 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from reconciler.core import facts as f
-from reconciler.core.facts import Fact, Seen
-from reconciler.core.model import Reason, Report, State, TargetId
+from reconciler.core.facts import Fact
+from reconciler.core.model import Reason, State, TargetId
+from reconciler.core.plan import Report
+from reconciler.core.seen import Seen
 
 MAIL: Final = "mail"
 WEBHOOK: Final = "webhook"

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from reconciler.core.model import Retention, State
+from reconciler.core.model import State
+from reconciler.core.plan import Retention
 
 UNSTARTED_PER_RUN: Final = 10
 """Entries that never started (skipped, missed) are bounded too: so many for each started run that may stay."""

@@ -8,19 +8,10 @@ from datetime import datetime
 
 from reconciler.core import facts as f
 from reconciler.core.decision import Case, Decision, cancelled, pause_of, run_name
-from reconciler.core.facts import Fact, RunSeen, Seen, epoch, from_epoch
-from reconciler.core.model import (
-    CatchUp,
-    Concurrency,
-    Instant,
-    Mode,
-    Plan,
-    Reason,
-    Schedule,
-    State,
-    TargetId,
-    Trigger,
-)
+from reconciler.core.facts import Fact, epoch, from_epoch
+from reconciler.core.model import Instant, Mode, Reason, State, TargetId, Trigger
+from reconciler.core.plan import CatchUp, Concurrency, Plan, Schedule
+from reconciler.core.seen import RunSeen, Seen
 
 ON_TIME_SECONDS = 60
 """A slot that is at most this late is run as scheduled; later it is a catch-up."""

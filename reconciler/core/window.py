@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from reconciler.core.model import Window
+from reconciler.core.plan import Window
 from reconciler.core.zones import DAY, instant_seconds, zone
 
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from reconciler.clock import monotonic
-from reconciler.core.model import Desired, Mode, TargetId
+from reconciler.core.desired import Desired
+from reconciler.core.model import Mode, TargetId
 from reconciler.daemon.watched import Appearance, appearance
 
 LOOK_SECONDS: Final = 2.0

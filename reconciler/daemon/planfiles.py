@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.core.changes import Version
 from reconciler.core.changes_file import PlanFile, StalePlan, check_plan
-from reconciler.core.model import Desired
+from reconciler.core.desired import Desired
 from reconciler.daemon.http import CommandError
 
 if TYPE_CHECKING:

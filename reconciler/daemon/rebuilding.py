@@ -16,10 +16,12 @@ from typing import Any, Final
 
 from reconciler.clock import SystemClock
 from reconciler.core import facts as f
-from reconciler.core.facts import Fact, Seen, from_epoch
+from reconciler.core.facts import Fact, from_epoch
 from reconciler.core.fold import fold
-from reconciler.core.model import INSTALLATION, Instant, Mode, Plan, Reason, State, TargetId, Trigger
+from reconciler.core.model import INSTALLATION, Instant, Mode, Reason, State, TargetId, Trigger
 from reconciler.core.outcome import outcome_of
+from reconciler.core.plan import Plan
+from reconciler.core.seen import Seen
 from reconciler.engine.summary import summarize
 from reconciler.ports.attempt import Journal, read_journal
 from reconciler.spec.reader import read_stream

@@ -16,8 +16,9 @@ from typing import Any
 
 from reconciler.clock import SystemClock, monotonic, sleep
 from reconciler.core.access import SYSTEM, Viewer, identified, may, viewer_of
+from reconciler.core.desired import Administrator, Desired
 from reconciler.core.facts import Fact
-from reconciler.core.model import Administrator, Desired, Instant, Revision, TargetId
+from reconciler.core.model import Instant, Revision, TargetId
 from reconciler.daemon.folders import empty_trash
 from reconciler.daemon.http import CommandError
 from reconciler.daemon.options import Options

@@ -10,7 +10,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.core.model import Desired, TargetId
+from reconciler.core.desired import Desired
+from reconciler.core.model import TargetId
 
 if TYPE_CHECKING:
     from reconciler.store.sqlite import SqliteStore

@@ -30,7 +30,7 @@ from reconciler.daemon.outputs import Outputs
 from reconciler.daemon.reconciler import HostMismatch, Look, Reconciler
 from reconciler.daemon.sync import SyncDoor
 from reconciler.daemon.tidying import Tidying
-from reconciler.store.sqlite import StoreError
+from reconciler.store.opening import StoreError
 
 QUIET_SECONDS = 0.02
 """Outputs are written when nothing has happened for so long..."""

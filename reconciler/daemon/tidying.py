@@ -14,7 +14,9 @@ from typing import Any, Final, Protocol
 
 from reconciler.clock import monotonic, wall
 from reconciler.core import facts as f
-from reconciler.core.model import Desired, Retention, State, TargetId
+from reconciler.core.desired import Desired
+from reconciler.core.model import State, TargetId
+from reconciler.core.plan import Retention
 from reconciler.core.retention import GRACE_SECONDS, Entry, Going, pinned, what_goes
 from reconciler.daemon import folders
 from reconciler.daemon.options import Options

@@ -5,8 +5,9 @@ from __future__ import annotations
 from reconciler.core import facts as f
 from reconciler.core.admit import Admission, Running, Waiting, Why
 from reconciler.core.decide import retry_wait_seconds, waits_for_window
-from reconciler.core.facts import Seen
-from reconciler.core.model import Concurrency, Instant, Reason, TargetId
+from reconciler.core.model import Instant, Reason, TargetId
+from reconciler.core.plan import Concurrency
+from reconciler.core.seen import Seen
 from reconciler.engine.board import Board
 from reconciler.engine.parts import Parts
 from reconciler.ports.executor import AttemptId, Order
@@ -22,6 +23,10 @@ class Admitting:
         self._taken: list[AttemptId] = []
         self._last = Admission()
         self._before = self._last
+
+    def start_again(self, attempt: AttemptId) -> None:
+        """Of this claimed attempt nothing was begun."""
+        self.again.append(attempt)
 
     def begin(self) -> None:
         """Remember where a transaction began."""

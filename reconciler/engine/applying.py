@@ -9,7 +9,9 @@ from typing import Any
 
 from reconciler.core import facts as f
 from reconciler.core.decision import pause_of
-from reconciler.core.model import Desired, Instant, Plan, Request, RunNow, State, TargetId, Trigger
+from reconciler.core.desired import Desired, Request, RunNow
+from reconciler.core.model import Instant, State, TargetId, Trigger
+from reconciler.core.plan import Plan
 from reconciler.core.slots import clash, make_way, settle_rest
 from reconciler.engine.board import Board
 from reconciler.ports.store import Known

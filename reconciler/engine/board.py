@@ -8,9 +8,12 @@ from datetime import datetime, timedelta
 
 from reconciler.core import facts as f
 from reconciler.core.decision import Decision, Stop
-from reconciler.core.facts import Fact, Seen, is_heartbeat
+from reconciler.core.desired import Desired
+from reconciler.core.facts import Fact, is_heartbeat
 from reconciler.core.fold import fold, is_ahead
-from reconciler.core.model import Desired, Instant, Plan, Reason, State, TargetId
+from reconciler.core.model import Instant, Reason, State, TargetId
+from reconciler.core.plan import Plan
+from reconciler.core.seen import Seen
 from reconciler.engine.summary import summarize
 from reconciler.ports.executor import AttemptId
 from reconciler.ports.store import Store

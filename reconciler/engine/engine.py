@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from reconciler.core import facts as f
-from reconciler.core.facts import RunSeen, from_epoch
-from reconciler.core.model import Desired, Instant, Reason, TargetId
+from reconciler.core.desired import Desired
+from reconciler.core.facts import from_epoch
+from reconciler.core.model import Instant, Reason, TargetId
 from reconciler.engine.admission import Admitting
 from reconciler.engine.applying import Applying
+from reconciler.engine.attempts import Attempts
 from reconciler.engine.board import Board, Effects
-from reconciler.engine.parts import PROBE_RUN, Parts
+from reconciler.engine.parts import Parts
 from reconciler.engine.upstream import Upstream
-from reconciler.ports.executor import AttemptId, Ended, ExecutorEvent, NotStarted, Order, Started
+from reconciler.ports.executor import AttemptId, Order
 from reconciler.ports.failpoint import failpoint
-from reconciler.ports.logs import LogCounts
 
 MAX_TARGETS = 2000
 ROUND_SECONDS = 0.020
@@ -50,9 +51,7 @@ class Engine:
         self.problem = ""
         """Why the state cannot be written at the moment."""
         self.admitting = Admitting(self.board, parts)
-        self._events: list[ExecutorEvent] = []
-        self._counts: list[tuple[AttemptId, LogCounts]] = []
-        self._closing: dict[AttemptId, Ended] = {}
+        self.attempts = Attempts(self.board, parts, self.admitting.start_again)
         self._touched: list[TargetId] = []
         self._last: Instant | None = None
         self._hold_until_boot = 0.0
@@ -77,14 +76,8 @@ class Engine:
                     self.parts.executor.adopt(attempt, run.boot_id)
         for target, plan in desired.targets.items():
             if plan.criteria is not None and plan.criteria.probe is not None:
-                self._adopt_probe(target, now)
+                self.attempts.adopt_probe(target, now)
         self._last = now
-
-    def _adopt_probe(self, target: TargetId, now: Instant) -> None:
-        seen = self.board.seen(target)
-        if seen.probing and seen.probed_at is not None:
-            attempt = AttemptId.of(target, PROBE_RUN, int(seen.probed_at.timestamp()))
-            self.parts.executor.adopt(attempt, now.boot_id)
 
     def _check_stored_clock(self, now: Instant) -> None:
         stored = self.store.meta("clock")
@@ -183,9 +176,9 @@ class Engine:
     def round(self) -> Round:
         """Take what happened, decide for whoever is due, claim, commit, act."""
         now = self.parts.clock.now()
-        self._events.extend(self.parts.executor.poll())
+        self.attempts.listen()
         try:
-            self._counts_so_far()
+            self.attempts.listen_to_logs()
             self._note_step(now)
             left = self._work(now)
         except sqlite3.OperationalError as error:
@@ -198,18 +191,15 @@ class Engine:
 
     def _work(self, now: Instant) -> bool | None:
         """Do what there is to do; whether more is left, None when there was nothing."""
-        events, looked = list(self._events), list(dict.fromkeys(self._touched))
+        looked = list(dict.fromkeys(self._touched))
         due = [] if now.boot < self._hold_until_boot else self.store.due(now.wall.timestamp(), MAX_TARGETS)
-        if not (events or looked or due or self._counts or self.board.stirred):
+        if not (self.attempts.has_news or looked or due or self.board.stirred):
             return None
         begun = self.parts.measure()
         left: list[TargetId] = []
 
         def change() -> None:
-            touched = dict.fromkeys(t for event in events for t in self._take(event, now))
-            for attempt, counts in self._counts:
-                touched.update(dict.fromkeys(self._close(attempt, counts)))
-            queue = dict.fromkeys([*touched, *looked, *due])
+            queue = dict.fromkeys([*self.attempts.take(now), *looked, *due])
             for number, target in enumerate(queue):
                 if number % 16 == 15 and self.parts.measure() - begun > ROUND_SECONDS:
                     left.extend(t for i, t in enumerate(queue) if i >= number)
@@ -222,10 +212,7 @@ class Engine:
         except BaseException:
             self._touched.extend(looked)
             raise
-        del self._events[: len(events)]
-        for attempt, _ in self._counts:
-            self._closing.pop(attempt, None)
-        self._counts.clear()
+        self.attempts.commit()
         self._touched.extend(left)
         failpoint("engine:after-events")
         return bool(left) or len(due) == MAX_TARGETS
@@ -275,10 +262,10 @@ class Engine:
         for attempt, reason, by in effects.stops:
             self.parts.executor.stop(attempt, reason, by)
         for target in effects.probes:
-            self._start_probe(target, now)
+            self.attempts.start_probe(target, now)
         if orders or effects.stops or effects.probes:
             # What was asked for leaves at once, in one batch.
-            self._events.extend(self.parts.executor.poll())
+            self.attempts.listen()
         for attempt in effects.discards:
             self.parts.discard(attempt)
         if effects.facts:
@@ -286,106 +273,6 @@ class Engine:
         failpoint("engine:before-outputs")
         if effects.changed:
             self.parts.changed(effects.changed)
-
-    # What executors tell.
-
-    def _take(self, event: ExecutorEvent, now: Instant) -> list[TargetId]:
-        target = event.attempt.target
-        if event.attempt.run == PROBE_RUN:
-            return self._probed(target, event, now)
-        run = self.board.seen(target).runs.get(event.attempt.run)
-        if run is None or run.attempt != event.attempt.attempt or run.waiting:
-            return []
-        match event:
-            case Started():
-                if run.attempt_started_at is None:
-                    self.board.record(target, f.Started(event.at, run.run, run.attempt, event.pid or 0))
-                    self.parts.logs.follow(event.attempt)
-            case NotStarted():
-                self.admitting.again.append(event.attempt)
-            case Ended():
-                counts = self.parts.logs.finish(event.attempt)
-                if counts is None:
-                    self._closing[event.attempt] = event
-                    return []
-                self._end(target, run, event, counts)
-        return [target]
-
-    def _close(self, attempt: AttemptId, counts: LogCounts) -> list[TargetId]:
-        event = self._closing.get(attempt)
-        target = attempt.target
-        run = self.board.seen(target).runs.get(attempt.run)
-        if event is None or run is None:
-            return []
-        self._end(target, run, event, counts)
-        return [target]
-
-    def _end(self, target: TargetId, run: RunSeen, event: Ended, counts: LogCounts) -> None:
-        if run.ended is not None:
-            return
-        if event.stopped_by and not run.stop_reason and event.reason is not Reason.TIMED_OUT:
-            self.board.record(target, f.StopAsked(event.at, run.run, event.reason, event.stopped_by))
-        started = run.attempt_started_at or run.claimed_at or event.at
-        self.board.record(
-            target,
-            f.Ended(
-                event.at,
-                run.run,
-                run.attempt,
-                exit_code=event.exit_code,
-                signal=event.signal,
-                reason=event.reason,
-                message=event.message,
-                lines=counts.lines,
-                infos=counts.infos,
-                warnings=counts.warnings,
-                errors=counts.errors,
-                progress=counts.progress,
-                duration_seconds=(event.at - started).total_seconds(),
-            ),
-        )
-
-    def _counts_so_far(self) -> None:
-        final, running = self.parts.logs.poll()
-        self._counts.extend(final)
-        if running:
-            with self.store.transaction():
-                for attempt, counts in running:
-                    target = attempt.target
-                    self.store.set_progress(
-                        target, attempt.run, {"lines": counts.lines, "progress": counts.progress}
-                    )
-            self.parts.changed({attempt.target for attempt, _ in running})
-
-    # Probes.
-
-    def _start_probe(self, target: TargetId, now: Instant) -> None:
-        number = int(now.wall.timestamp())
-        prepared = self.parts.orders.probe(target, number)
-        if prepared.order is not None:
-            self.parts.executor.start(prepared.order)
-            return
-        attempt = AttemptId.of(target, PROBE_RUN, number)
-        self._events.append(Ended(attempt, now.wall, None, None, Reason.START_FAILED, prepared.error))
-
-    def _probed(self, target: TargetId, event: ExecutorEvent, now: Instant) -> list[TargetId]:
-        if isinstance(event, Started):
-            return []
-        if isinstance(event, NotStarted) or event.reason in (Reason.EXIT_UNKNOWN, Reason.MACHINE_RESTARTED):
-            # Nobody knows what it would have said: it is asked again when its time comes.
-            fact = f.Probed(now.wall, "lost")
-        elif event.exit_code == 0:
-            fact = f.Probed(event.at, "met")
-        elif event.exit_code == 1 and event.reason in (Reason.NONE, Reason.EXIT_CODE):
-            fact = f.Probed(event.at, "nothing")
-        else:
-            said = event.message or (
-                f"exit code {event.exit_code}" if event.exit_code is not None else f"signal {event.signal}"
-            )
-            fact = f.Probed(event.at, "failed", said)
-        self.board.record(target, fact)
-        self.board.effects.discards.append(event.attempt)
-        return [target]
 
     # Time.
 
@@ -414,9 +301,10 @@ class Engine:
         executor = self.parts.executor.wake_in()
         if executor is not None:
             waits.append(executor)
-        if self._events:
-            waits.append(0.0)
-        if self._events or self._closing or self.board.stirred or self.admitting.again or self._touched:
+        news = self.attempts.wait_seconds
+        if news is not None:
+            waits.append(news)
+        if self.board.stirred or self.admitting.again or self._touched:
             waits.append(0.01)
         if now.boot < self._hold_until_boot:
             waits = [max(wait, self._hold_until_boot - now.boot) for wait in waits]

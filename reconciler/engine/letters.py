@@ -13,8 +13,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from reconciler.core import facts as f
-from reconciler.core.facts import Fact, Seen, from_epoch
-from reconciler.core.model import Desired, Instant, Plan, TargetId
+from reconciler.core.desired import Desired
+from reconciler.core.facts import Fact, from_epoch
+from reconciler.core.model import Instant, TargetId
+from reconciler.core.plan import Plan
 from reconciler.core.report import (
     FOLLOW_UP_SECONDS,
     MAIL,
@@ -31,6 +33,7 @@ from reconciler.core.report import (
     routes,
     tell,
 )
+from reconciler.core.seen import Seen
 from reconciler.engine.outbox import Outbox
 from reconciler.ports.letters import COLLECTING, Letter, Letters, Mention
 from reconciler.ports.notifier import Parcel

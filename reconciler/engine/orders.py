@@ -12,8 +12,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from reconciler.core.facts import RunSeen, Seen
-from reconciler.core.model import Plan, Retention, TargetId, Trigger
+from reconciler.core.model import TargetId, Trigger
+from reconciler.core.plan import Plan, Retention
+from reconciler.core.seen import RunSeen, Seen
 from reconciler.core.units import parse_size
 from reconciler.engine.parts import PROBE_RUN, Prepared
 from reconciler.engine.readiness import Readiness

@@ -8,8 +8,11 @@ from typing import Protocol
 
 from reconciler.core.admit import Admission, Running, Waiting, admit
 from reconciler.core.decide import decide
-from reconciler.core.facts import Fact, RunSeen, Seen
-from reconciler.core.model import Instant, Limits, Plan, TargetId
+from reconciler.core.desired import Limits
+from reconciler.core.facts import Fact
+from reconciler.core.model import Instant, TargetId
+from reconciler.core.plan import Plan
+from reconciler.core.seen import RunSeen, Seen
 from reconciler.engine.board import Decide
 from reconciler.ports.clock import Clock
 from reconciler.ports.executor import AttemptId, Executor, Order

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from reconciler.core.model import Needs, Plan
+from reconciler.core.plan import Needs, Plan
 from reconciler.core.units import parse_duration, parse_size
 
 LOCAL: Final = "local"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from reconciler.core.decision import pause_of
-from reconciler.core.facts import Seen
-from reconciler.core.model import Instant, Plan, State
+from reconciler.core.model import Instant, State
+from reconciler.core.plan import Plan
+from reconciler.core.seen import Seen
 from reconciler.ports.store import Summary
 
 

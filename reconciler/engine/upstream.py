@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reconciler.core import facts as f
-from reconciler.core.model import Desired, Instant, Mode, TargetId
+from reconciler.core.desired import Desired
+from reconciler.core.model import Instant, Mode, TargetId
 from reconciler.engine.board import Board
 
 _INSTANT = 1e-6

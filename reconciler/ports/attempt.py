@@ -88,6 +88,21 @@ def claim(directory: str) -> None:
     os.link(f"{directory}/{ORDER}", f"{directory}/{GO}")
 
 
+def make(directory: str) -> None:
+    """Make the directory of an attempt, unless an earlier try has."""
+    run = os.path.dirname(directory)
+    try:
+        os.mkdir(run, 0o700)
+    except FileExistsError:
+        pass  # an earlier attempt's, or an earlier try at this one
+    except FileNotFoundError:
+        os.makedirs(run, 0o700, exist_ok=True)
+    try:
+        os.mkdir(directory, 0o700)
+    except FileExistsError:
+        pass
+
+
 def write_order(directory: str, order: Mapping[str, Any]) -> None:
     """Begin the journal, or begin it again where somebody died before the attempt was claimed."""
     try:

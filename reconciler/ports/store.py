@@ -7,8 +7,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from reconciler.core.facts import Fact, Seen
-from reconciler.core.model import Plan, TargetId
+from reconciler.core.facts import Fact
+from reconciler.core.model import TargetId
+from reconciler.core.plan import Plan
+from reconciler.core.seen import Seen
 
 
 @dataclass(slots=True)

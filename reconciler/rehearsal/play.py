@@ -11,8 +11,10 @@ from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
 from reconciler.core import facts as f
+from reconciler.core.desired import Desired, Request
 from reconciler.core.facts import Fact, epoch, from_epoch
-from reconciler.core.model import Desired, Plan, Request, Revision, State, TargetId, Trigger
+from reconciler.core.model import Revision, State, TargetId, Trigger
+from reconciler.core.plan import Plan
 from reconciler.engine.engine import Engine
 from reconciler.engine.parts import Parts
 from reconciler.rehearsal.script import STRETCHES, Case, Doing, Event, Expectation

@@ -6,8 +6,10 @@ import heapq
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-from reconciler.core.facts import RunSeen, Seen, from_epoch
-from reconciler.core.model import Instant, Plan, Reason, TargetId
+from reconciler.core.facts import from_epoch
+from reconciler.core.model import Instant, Reason, TargetId
+from reconciler.core.plan import Plan
+from reconciler.core.seen import RunSeen, Seen
 from reconciler.engine.parts import PROBE_RUN, Prepared
 from reconciler.ports.executor import AttemptId, Ended, ExecutorEvent, NotStarted, Order, Started
 from reconciler.ports.logs import LogCounts

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from reconciler.core.diagnostics import Diagnostic, suggest
 from reconciler.core.facts import from_epoch
-from reconciler.core.model import Plan, TargetId
+from reconciler.core.model import TargetId
+from reconciler.core.plan import Plan
 from reconciler.ports.source import DOMAINS, TREE, area_of
 from reconciler.rehearsal.play import Version, start_of
 from reconciler.rehearsal.script import Case, Doing, Event, Expectation, Page

@@ -10,7 +10,9 @@ import signal
 from reconciler.ports import attempt, process
 from reconciler.ports.attempt import TYPE_CHECKING
 from reconciler.ports.failpoint import failpoint
-from reconciler.runner import cgroup, linux, logs, spawn
+from reconciler.runner import cgroup, linux, spawn
+from reconciler.runner.logs import LogBounds
+from reconciler.runner.note import note
 from reconciler.runner.run import Run
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ _LEFTOVER_GRACE_SECONDS = 2.0
 _GIVE_UP_SECONDS = 30.0
 _RETRY_SECONDS = 1.0
 _BIRTH_LOOKS = 200
-_LOG_LOOK_SECONDS = (0.05, 1.0)
 
 
 class Runs:
@@ -40,7 +41,7 @@ class Runs:
         self._strangers: set[int] = set()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
-        self._log_pause = 0.0
+        self._logs = LogBounds(self._at, lambda: (*self._live.values(), *self._leaving))
 
     # -- what the daemon may ask
 
@@ -50,25 +51,14 @@ class Runs:
         if key in self._live or key in self._unwritten or attempt.is_claimed(directory):
             return self.adopt(key)
         try:
-            self._write_order(directory, order)
+            attempt.make(directory)
+            failpoint("runner:after-mkdir")
+            attempt.write_order(directory, order)
+            failpoint("runner:after-order")
         except OSError as error:
             text = f"could not write the order of {key}: {error}"
             return self._say(["ended", key, attempt.end_record(None, None, "StartFailed", text, self._now())])
         return self._carry_out(key, directory, order)
-
-    def _write_order(self, directory: str, order: dict[str, Any]) -> None:
-        run = os.path.dirname(directory)
-        try:
-            os.mkdir(run, 0o700)
-        except FileExistsError:
-            pass  # an earlier attempt's, or an earlier try at this one
-        except FileNotFoundError:
-            os.makedirs(run, 0o700, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(directory, 0o700)
-        failpoint("runner:after-mkdir")
-        attempt.write_order(directory, order)
-        failpoint("runner:after-order")
 
     def _carry_out(self, key: str, directory: str, order: dict[str, Any] | None) -> None:
         """Start what was written down and is not claimed."""
@@ -207,7 +197,7 @@ class Runs:
         try:
             action()
         except OSError as error:
-            _note(f"could not go on: {error}; trying again in a second")
+            note(f"could not go on: {error}; trying again in a second")
             self._at(linux.now()[1] + _RETRY_SECONDS, action)
 
     def clean_up(self) -> None:
@@ -256,7 +246,7 @@ class Runs:
             attempt.write_start(run.directory, start)
         except OSError as error:
             # The run goes on: should we die, it is found by its environment.
-            _note(f"could not write the pid of {run.key}: {error}")
+            note(f"could not write the pid of {run.key}: {error}")
 
     def _track(self, run: Run, boot: float, stop: dict[str, Any] | None) -> None:
         self._live[run.key] = self._by_pid[run.pid] = run
@@ -266,9 +256,7 @@ class Runs:
             self.insist(lambda: self._end_tree(run, stop["boot"]))
         elif run.timeout is not None:
             self._at(boot + run.timeout, lambda: self._time_out(run))
-        if run.log_bytes and not self._log_pause:
-            self._log_pause = _LOG_LOOK_SECONDS[0]
-            self._at(linux.now()[1] + self._log_pause, self._look_at_logs)
+        self._logs.begin(run)
 
     def _started(self, run: Run) -> list[Any]:
         return ["started", run.key, run.wall, run.pid, run.ticks]
@@ -286,7 +274,7 @@ class Runs:
         except FileExistsError:
             return False
         except OSError as error:
-            _note(f"could not claim {key}, to stop it before its start: {error}")
+            note(f"could not claim {key}, to stop it before its start: {error}")
         record = attempt.end_record(None, None, reason, "stopped before it started", self._now())
         self._publish(Run(key, directory, {}, 0, 0, 0.0), {**record, "by": by})
         return True
@@ -347,7 +335,7 @@ class Runs:
             return record  # somebody removed the attempt's directory: there is nowhere to write to
         except OSError as error:
             if run.key not in self._unwritten:
-                _note(f"could not write the end of {run.key}: {error}; trying again every second")
+                note(f"could not write the end of {run.key}: {error}; trying again every second")
             return None
 
     def _write_again(self, run: Run, record: dict[str, Any]) -> None:
@@ -404,29 +392,9 @@ class Runs:
     def _finish(self, run: Run) -> None:
         if run.group is not None:
             run.group.remove()
-        self._bound(run, final=True)
+        self._logs.end(run)
 
     # -- logs and time
-
-    def _bound(self, run: Run, final: bool) -> int:
-        if not run.log_bytes:
-            return 0
-        before = run.log_size
-        try:
-            run.log_size = logs.bound_log(run.directory, run.log_bytes, final)
-        except OSError as error:
-            _note(f"could not bound the log of {run.key}: {error}")
-        return run.log_size - before
-
-    def _look_at_logs(self) -> None:
-        bounded = [run for run in (*self._live.values(), *self._leaving) if run.log_bytes]
-        if not bounded:
-            self._log_pause = 0.0
-            return
-        flood = any(self._bound(run, final=False) > (run.log_bytes or 0) // 8 for run in bounded)
-        shortest, longest = _LOG_LOOK_SECONDS
-        self._log_pause = shortest if flood else min(longest, self._log_pause * 2)
-        self._at(linux.now()[1] + self._log_pause, self._look_at_logs)
 
     def _at(self, boot: float, action: Callable[[], None]) -> None:
         self._count += 1
@@ -434,8 +402,3 @@ class Runs:
 
     def _now(self) -> tuple[float, float, str]:
         return (*linux.now(), self._boot_id)
-
-
-def _note(text: str) -> None:
-    with contextlib.suppress(OSError):  # the disk that is full may be the one that this is written to
-        os.write(2, f"{text}\n".encode(errors="replace"))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
-from reconciler.core.model import Administrator
+from reconciler.core.desired import Administrator
 from reconciler.ports.source import Source
 
 

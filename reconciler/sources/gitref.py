@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from reconciler.core.model import Administrator, Revision
+from reconciler.core.desired import Administrator
+from reconciler.core.model import Revision
 from reconciler.ports.source import FileStamp, Held, HeldReason, Snapshot, Watch
 from reconciler.sources import git
 from reconciler.sources.signers import Verifier

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from reconciler.core.desired import Administrator
 from reconciler.core.diagnostics import Diagnostic
-from reconciler.core.model import Administrator
 from reconciler.ports.source import DOMAINS, area_of, is_ignored, is_wanted
 from reconciler.sources import git
 from reconciler.sources.tree import Listing, Repository

@@ -16,10 +16,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
+from reconciler.core.desired import Desired
 from reconciler.core.diagnostics import Diagnostic
-from reconciler.core.model import Desired
 from reconciler.ports.source import FileStamp, Snapshot, area_of, is_document, problem_digest
-from reconciler.spec.objects import DOMAIN_KINDS, Identity, LoadedFile, SpecObject
+from reconciler.spec.objects import DOMAIN_KINDS, Identity, LoadedFile, SpecObject, duplicate
 from reconciler.spec.stored import Stored, StoredFile, StoredObject
 
 INSTALLATION_MISSING: Final = "InstallationMissing"
@@ -154,7 +154,7 @@ class _Reading:
         for each in objects:
             first = seen.setdefault(each.identity, each)
             if first is not each:
-                self._reject(path, _duplicate(each, [first]))
+                self._reject(path, self._located(duplicate(each, [first])))
 
     def reject_duplicates(self) -> None:
         """Reject every file with a document that stands in another one too."""
@@ -169,7 +169,7 @@ class _Reading:
                 found.append(known.object)
             if len(found) > 1:
                 for each in found:
-                    self._reject(each.path, _duplicate(each, [other for other in found if other is not each]))
+                    self._reject(each.path, self._located(duplicate(each, found)))
 
     def _reject(self, path: str, diagnostic: Diagnostic) -> None:
         self.errors.setdefault(path, []).append(diagnostic)
@@ -362,17 +362,6 @@ class _Reading:
     def _had(self, path: str) -> tuple[Identity, ...]:
         known = self.before.files.get(path)
         return known.objects if known else ()
-
-
-def _duplicate(of: SpecObject, others: Iterable[SpecObject]) -> Diagnostic:
-    places = ", ".join(sorted(other.place for other in others)[:3])
-    return Diagnostic(
-        "E107",
-        f"{of.identity} is also defined in {places}",
-        of.path,
-        of.line,
-        help="keep one of them; until then what was last good is in force",
-    )
 
 
 def resolve_all(stored: Stored, loader: Loader) -> Desired:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -91,6 +92,19 @@ class LoadedFile:
     diagnostics: tuple[Diagnostic, ...] = ()
     named: tuple[Identity, ...] = ()
     """Whom a rejected file speaks of, as far as it can be told."""
+
+
+def duplicate(of: SpecObject, others: Iterable[SpecObject]) -> Diagnostic:
+    """Say of one of several documents with one identity where the others stand."""
+    places = ", ".join(sorted(other.place for other in others if other is not of)[:3])
+    return Diagnostic(
+        "E107",
+        f"{of.identity} is also defined in {places}",
+        of.path,
+        of.line,
+        help="keep one of them; until then what was last good is in force",
+        field=("metadata", "name"),
+    )
 
 
 @lru_cache(maxsize=256)

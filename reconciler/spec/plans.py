@@ -11,19 +11,17 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from reconciler.core.model import (
+from reconciler.core.model import Mode, State, TargetId
+from reconciler.core.plan import (
     Concurrency,
     Criteria,
     Expect,
-    Mode,
     Needs,
     Pause,
     Plan,
     Probe,
     Retention,
     Retry,
-    State,
-    TargetId,
     Warnings,
     Window,
 )

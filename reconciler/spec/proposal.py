@@ -9,7 +9,7 @@ from typing import Final
 
 from reconciler.core.changes import DAYS, Changes, Version, diff
 from reconciler.core.changes_guard import Guard, guard
-from reconciler.core.model import Desired
+from reconciler.core.desired import Desired
 from reconciler.ports.source import Snapshot
 from reconciler.spec.lastgood import Accepted, Loader, accept, changed_identities
 from reconciler.spec.objects import Identity, SpecObject

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from reconciler.core.model import AddedReport, Report
+from reconciler.core.plan import AddedReport, Report
 from reconciler.core.units import parse_duration
 from reconciler.spec.objects import SpecObject
 

@@ -11,18 +11,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from reconciler.core.desired import Administrator, Desired, DomainInfo, Limits, Request, RunNow
 from reconciler.core.diagnostics import Diagnostic
-from reconciler.core.model import (
-    Administrator,
-    Desired,
-    DomainInfo,
-    Limits,
-    Plan,
-    Request,
-    Retention,
-    RunNow,
-    TargetId,
-)
+from reconciler.core.model import TargetId
+from reconciler.core.plan import Plan, Retention
 from reconciler.core.units import parse_duration
 from reconciler.spec.objects import APPROVE, RUN_REQUESTED_AT, Identity, SpecObject, digest_of
 from reconciler.spec.plans import Common, Fault, profile_of, retention_of, targets_of

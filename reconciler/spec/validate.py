@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from reconciler.core.desired import Desired
 from reconciler.core.diagnostics import Diagnostic
-from reconciler.core.model import Desired
 from reconciler.ports.source import area_of, is_document
 from reconciler.spec.load import load_file
-from reconciler.spec.objects import Identity, LoadedFile, SpecObject
+from reconciler.spec.objects import Identity, LoadedFile, SpecObject, duplicate
 from reconciler.spec.places import locate
 from reconciler.spec.resolve import resolve
 
@@ -45,7 +45,7 @@ def validate_tree(files: Iterable[tuple[str, bytes]], now: datetime | None = Non
     objects = {identity: same[0] for identity, same in found.items() if len(same) == 1}
     twice = [same for same in found.values() if len(same) > 1]
     broken.update(same[0].identity for same in twice)
-    across = [fault for same in twice for fault in duplicates(same)]
+    across = [duplicate(each, same) for same in twice for each in same]
     resolved = resolve(objects, broken=broken, now=now)
     across.extend(resolved.diagnostics)
     diagnostics.extend(locate(each, contents[each.path]) for each in across)
@@ -67,22 +67,3 @@ def _load(path: str, contents: Mapping[str, bytes]) -> LoadedFile:
         area_of(path),
         read_beside=lambda name: contents.get(posixpath.join(folder, name)),
     )
-
-
-def duplicates(same: Iterable[SpecObject]) -> list[Diagnostic]:
-    """Say of each of several documents with one identity where the others stand."""
-    found = list(same)
-    faults = []
-    for each in found:
-        others = ", ".join(sorted(other.place for other in found if other is not each)[:3])
-        faults.append(
-            Diagnostic(
-                "E107",
-                f"{each.identity} is also defined in {others}",
-                each.path,
-                each.line,
-                help="keep one of them; until then what was last good is in force",
-                field=("metadata", "name"),
-            )
-        )
-    return faults

@@ -9,7 +9,7 @@ import zoneinfo
 from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
-from reconciler.core.model import CatchUp
+from reconciler.core.plan import CatchUp
 from reconciler.core.units import parse_duration
 from reconciler.core.zones import DAY, Zone
 from reconciler.core.zones import zone as find_zone

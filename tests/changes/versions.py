@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from reconciler.core.changes import Changes, Version
-from reconciler.core.model import Desired
+from reconciler.core.desired import Desired
 from reconciler.spec.lastgood import accept
 from reconciler.spec.loading import loader_of
 from reconciler.spec.proposal import Proposal, propose, version_of

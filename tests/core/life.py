@@ -10,16 +10,11 @@ from typing import Any
 from reconciler.core import facts as f
 from reconciler.core.decide import decide
 from reconciler.core.decision import Decision, Stop
-from reconciler.core.facts import Fact, RunSeen, Seen
+from reconciler.core.facts import Fact
 from reconciler.core.fold import fold
-from reconciler.core.model import (
-    Criteria,
-    Instant,
-    Mode,
-    Plan,
-    Reason,
-    TargetId,
-)
+from reconciler.core.model import Instant, Mode, Reason, TargetId
+from reconciler.core.plan import Criteria, Plan
+from reconciler.core.seen import RunSeen, Seen
 from reconciler.triggers import compile_schedule
 
 TARGET = TargetId("backup")

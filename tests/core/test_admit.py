@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.core.admit import Running, Waiting, admit
-from reconciler.core.model import Limits, Reason, TargetId, Trigger
+from reconciler.core.desired import Limits
+from reconciler.core.model import Reason, TargetId, Trigger
 from tests.core.life import utc
 
 T0 = utc("2026-03-01T12:00")

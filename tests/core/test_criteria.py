@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from reconciler.core import facts as f
-from reconciler.core.model import Concurrency, Criteria, Pause, Probe, Reason, Trigger, Window
+from reconciler.core.model import Reason, Trigger
+from reconciler.core.plan import Concurrency, Criteria, Pause, Probe, Window
 from tests.core.life import Life, automatic, plan, replace, replayed, utc
 
 EVERY = Criteria(every_seconds=4 * 3600)

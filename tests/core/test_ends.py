@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from reconciler.core import facts as f
-from reconciler.core.facts import RunSeen
-from reconciler.core.model import Expect, Reason, Retry, State, Trigger, Warnings
+from reconciler.core.model import Reason, State, Trigger
 from reconciler.core.outcome import Outcome, may_retry, outcome_of
+from reconciler.core.plan import Expect, Retry, Warnings
+from reconciler.core.seen import RunSeen
 from tests.core.life import Life, instant, later, plan, replayed, scheduled, utc
 
 NIGHTLY = {"cron": "30 2 * * *"}

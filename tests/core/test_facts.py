@@ -9,18 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core import facts as f
-from reconciler.core.facts import KINDS, Seen, fact_from_json, to_json
-from reconciler.core.model import (
-    Concurrency,
-    Criteria,
-    Mode,
-    Pause,
-    Probe,
-    Reason,
-    Retry,
-    State,
-    Trigger,
-)
+from reconciler.core.facts import KINDS, fact_from_json, to_json
+from reconciler.core.model import Mode, Reason, State, Trigger
+from reconciler.core.plan import Concurrency, Criteria, Pause, Probe, Retry
+from reconciler.core.seen import Seen
 from tests.core.life import Life, automatic, instant, plan, replayed, scheduled, utc
 
 START = "2026-03-28T12:00"

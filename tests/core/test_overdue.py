@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reconciler.core import facts as f
-from reconciler.core.model import Concurrency, Expect, Pause
+from reconciler.core.plan import Concurrency, Expect, Pause
 from tests.core.life import Life, plan, replace, scheduled, utc
 
 HOURLY = {"cron": "0 * * * *"}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from reconciler.core import facts as f
-from reconciler.core.model import Concurrency, Mode, Pause, State, Trigger
+from reconciler.core.model import Mode, State, Trigger
+from reconciler.core.plan import Concurrency, Pause
 from tests.core.life import Life, plan, replayed, scheduled, utc
 
 NIGHTLY = {"cron": "30 2 * * *"}

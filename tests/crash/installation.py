@@ -18,8 +18,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from reconciler.core.facts import Seen, fact_from_json
+from reconciler.core.facts import fact_from_json
 from reconciler.core.fold import fold
+from reconciler.core.seen import Seen
 from reconciler.ports import process
 
 PATIENCE_SECONDS = 60.0

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from reconciler.core.desired import Desired
 from reconciler.core.facts import from_epoch
-from reconciler.core.model import Criteria, Desired, Mode, Pause, Plan, TargetId
+from reconciler.core.model import Mode, TargetId
+from reconciler.core.plan import Criteria, Pause, Plan
 from reconciler.daemon.fingerprints import LOOK_SECONDS, PATIENCE_SECONDS, SETTLE_SECONDS, Fingerprints
 from reconciler.daemon.watched import Appearance, appearance
 from reconciler.engine.engine import Engine

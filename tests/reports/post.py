@@ -8,7 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from reconciler.core.model import Desired, Instant, Limits, Mode, Plan, Report, TargetId
+from reconciler.core.desired import Desired, Limits
+from reconciler.core.model import Instant, Mode, TargetId
+from reconciler.core.plan import Plan, Report
 from reconciler.core.report_page import page_of
 from reconciler.core.report_parts import Page
 from reconciler.engine.letters import Postmaster

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.core.model import AddedReport, Plan, TargetId
+from reconciler.core.model import TargetId
+from reconciler.core.plan import AddedReport, Plan
 from reconciler.ports.notifier import Outcome
 from tests.reports.post import FAILS, OPS, WORKS, PostBench, facts_of, plan, report, told_of
 from tests.sim.machine import Fate

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.facts import Finished, OverdueBegan, OverdueEnded, Seen, Settled
-from reconciler.core.model import AddedReport, Reason, Report, State
+from reconciler.core.facts import Finished, OverdueBegan, OverdueEnded, Settled
+from reconciler.core.model import Reason, State
+from reconciler.core.plan import AddedReport, Report
 from reconciler.core.report import (
     GIVE_UP_SECONDS,
     MAX_RETRY_SECONDS,
@@ -22,6 +23,7 @@ from reconciler.core.report import (
     routes,
     tell,
 )
+from reconciler.core.seen import Seen
 
 AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 

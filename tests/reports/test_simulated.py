@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.core.model import Desired
+from reconciler.core.desired import Desired
 from reconciler.engine.engine import Engine
 from reconciler.engine.letters import Postmaster
 from reconciler.engine.parts import Parts

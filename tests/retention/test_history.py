@@ -10,7 +10,8 @@ import pytest
 
 from reconciler.core import facts as f
 from reconciler.core.decide import decide
-from reconciler.core.model import Retention, State, TargetId
+from reconciler.core.model import State, TargetId
+from reconciler.core.plan import Retention
 from reconciler.engine.board import Board
 from reconciler.store.sqlite import SqliteStore
 from tests.core.life import instant, scheduled, utc

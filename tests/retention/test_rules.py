@@ -7,7 +7,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.model import Retention, State
+from reconciler.core.model import State
+from reconciler.core.plan import Retention
 from reconciler.core.retention import GRACE_SECONDS, UNSTARTED_PER_RUN, Entry, pinned, what_goes
 
 NOW = 1_000_000.0

@@ -8,9 +8,12 @@ from datetime import datetime
 from pathlib import Path
 
 from reconciler.core import facts as f
-from reconciler.core.facts import Fact, Seen, fact_from_json
+from reconciler.core.desired import Desired, Limits, Request
+from reconciler.core.facts import Fact, fact_from_json
 from reconciler.core.fold import fold
-from reconciler.core.model import Desired, Limits, Plan, Request, TargetId
+from reconciler.core.model import TargetId
+from reconciler.core.plan import Plan
+from reconciler.core.seen import Seen
 from reconciler.engine.engine import Engine
 from reconciler.engine.parts import Parts
 from tests.sim.machine import START, Fate, Machine

@@ -7,24 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from reconciler.core.model import (
-    Concurrency,
-    Criteria,
-    Desired,
-    Limits,
-    Mode,
-    Pause,
-    Plan,
-    Probe,
-    Request,
-    Retry,
-    Revision,
-    RunNow,
-    Schedule,
-    State,
-    TargetId,
-    Window,
-)
+from reconciler.core.desired import Desired, Limits, Request, RunNow
+from reconciler.core.model import Mode, Revision, State, TargetId
+from reconciler.core.plan import Concurrency, Criteria, Pause, Plan, Probe, Retry, Schedule, Window
 from reconciler.ports.executor import Order
 from reconciler.triggers import compile_schedule
 from tests.sim.machine import Fate

@@ -10,9 +10,11 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.core import facts as f
-from reconciler.core.facts import Fact, Seen, epoch, fact_from_json
+from reconciler.core.facts import Fact, epoch, fact_from_json
 from reconciler.core.fold import fold
-from reconciler.core.model import Concurrency, Mode, Plan, Reason, State, TargetId, Trigger
+from reconciler.core.model import Mode, Reason, State, TargetId, Trigger
+from reconciler.core.plan import Concurrency, Plan
+from reconciler.core.seen import Seen
 from reconciler.engine.parts import PROBE_RUN
 from reconciler.ports.executor import AttemptId
 from reconciler.store.sqlite import SqliteStore

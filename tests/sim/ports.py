@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.core.facts import RunSeen, Seen
-from reconciler.core.model import Instant, Plan, Reason, TargetId
+from reconciler.core.model import Instant, Reason, TargetId
+from reconciler.core.plan import Plan
+from reconciler.core.seen import RunSeen, Seen
 from reconciler.engine.parts import PROBE_RUN, Prepared
 from reconciler.ports.executor import AttemptId, Ended, ExecutorEvent, NotStarted, Order, Started
 from reconciler.ports.logs import LogCounts

@@ -8,18 +8,9 @@ from datetime import timedelta
 import pytest
 
 from reconciler.core import facts as f
-from reconciler.core.model import (
-    Concurrency,
-    Criteria,
-    Limits,
-    Mode,
-    Pause,
-    Plan,
-    Probe,
-    Reason,
-    Request,
-    Window,
-)
+from reconciler.core.desired import Limits, Request
+from reconciler.core.model import Mode, Reason
+from reconciler.core.plan import Concurrency, Criteria, Pause, Plan, Probe, Window
 from reconciler.engine.parts import Prepared
 from reconciler.triggers import compile_schedule
 from tests.core.life import utc

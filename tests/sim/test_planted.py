@@ -13,7 +13,9 @@ import pytest
 from reconciler.core import facts as f
 from reconciler.core.admit import admit
 from reconciler.core.decide import decide
-from reconciler.core.model import Limits, Reason, State
+from reconciler.core.desired import Limits
+from reconciler.core.model import Reason, State
+from reconciler.core.seen import Seen
 from reconciler.engine.admission import Admitting
 from reconciler.engine.engine import Engine
 from reconciler.ports.executor import Ended, Started
@@ -60,7 +62,7 @@ def ignores_pauses(target, plan, seen, now):
 def ignores_what_runs(target, plan, seen, now):
     decision = decide(target, plan, seen, now)
     if plan is not None and any(isinstance(x, f.Settled) for x in decision.facts):
-        alone = f.Seen(**{name: getattr(seen, name) for name in seen.__dataclass_fields__})
+        alone = Seen(**{name: getattr(seen, name) for name in seen.__dataclass_fields__})
         alone.runs = {}
         return decide(target, plan, alone, now)
     return decision

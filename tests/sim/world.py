@@ -15,8 +15,10 @@ from typing import Any
 from reconciler.core.admit import admit
 from reconciler.core.decide import decide
 from reconciler.core.decision import pause_of
-from reconciler.core.facts import RunSeen
-from reconciler.core.model import Desired, Mode, Plan, TargetId, Trigger
+from reconciler.core.desired import Desired
+from reconciler.core.model import Mode, TargetId, Trigger
+from reconciler.core.plan import Plan
+from reconciler.core.seen import RunSeen
 from reconciler.engine.engine import Engine
 from reconciler.engine.parts import Parts
 from reconciler.ports.executor import AttemptId

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.core.model import Administrator
+from reconciler.core.desired import Administrator
 from reconciler.ports.source import Held, HeldReason, Snapshot
 from reconciler.sources.gitref import RefOptions, RefSource
 from reconciler.sources.tree import read_revision

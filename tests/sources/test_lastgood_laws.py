@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.core.changes import Changes
-from reconciler.core.model import Desired, Revision
+from reconciler.core.desired import Desired
+from reconciler.core.model import Revision
 from reconciler.ports.source import FileStamp, Snapshot, SourceFile, area_of
 from reconciler.sources.folder import changed_paths, stale
 from reconciler.sources.scan import blob_id

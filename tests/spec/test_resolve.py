@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler.core.model import Mode, Plan, TargetId
+from reconciler.core.model import Mode, TargetId
+from reconciler.core.plan import Plan
 from reconciler.spec.objects import Identity
 from reconciler.spec.resolve import ResolveCache, Resolved, resolve
 from tests.spec.building import document, job, objects

@@ -10,7 +10,8 @@ import pytest
 
 from reconciler.core.forecast import Coming, Outlook, forecast, load_per_hour
 from reconciler.core.ics import calendar_text, read_events
-from reconciler.core.model import Mode, Pause, Plan, TargetId
+from reconciler.core.model import Mode, TargetId
+from reconciler.core.plan import Pause, Plan
 from reconciler.core.zones import wall_seconds
 from reconciler.triggers import compile_schedule
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler.core.model import Window
+from reconciler.core.plan import Window
 from reconciler.core.window import is_open, opens_after
 
 NIGHT = Window(22 * 60, 6 * 60, "Europe/Paris")

@@ -30,8 +30,8 @@ def findings(subject: Subject) -> Iterator[Finding]:
 
 
 def _database(subject: Subject) -> Iterator[Finding]:
+    from reconciler.store.opening import APPLICATION_ID
     from reconciler.store.schema import VERSION
-    from reconciler.store.sqlite import APPLICATION_ID
 
     path = f"{subject.state}/state.db"
     if not os.path.exists(path):

@@ -86,7 +86,7 @@ def _rebuild(state: str) -> None:
 
     from reconciler.daemon.lock import StateHeld, StateLock, StateUnusable, prepare
     from reconciler.daemon.rebuilding import rebuild
-    from reconciler.store.sqlite import StoreError
+    from reconciler.store.opening import StoreError
 
     try:
         prepare(Path(state))

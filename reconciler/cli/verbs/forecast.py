@@ -22,7 +22,8 @@ from reconciler.cli.times import ago, epoch_of, instant_option, now
 
 if TYPE_CHECKING:
     from reconciler.core.forecast import Coming
-    from reconciler.core.model import Plan, TargetId
+    from reconciler.core.model import TargetId
+    from reconciler.core.plan import Plan
 
     Plans = list[tuple[TargetId, Plan]]
 
@@ -139,7 +140,7 @@ def _is_called(target: TargetId, name: str) -> bool:
 
 def _with_local_pauses(call: Call, plans: Plans) -> Plans:
     """Plans with what was paused on this machine only (`pause --local`)."""
-    from reconciler.core.model import Pause
+    from reconciler.core.plan import Pause
 
     paused = {
         (item["job"], item["domain"]): Pause(datetime.fromisoformat(item["pausedUntil"]), item["pauseReason"])
@@ -154,7 +155,8 @@ def _with_local_pauses(call: Call, plans: Plans) -> Plans:
 
 
 def _of_cron(expression: str, zone: str) -> tuple[TargetId, Plan]:
-    from reconciler.core.model import Mode, Plan, TargetId
+    from reconciler.core.model import Mode, TargetId
+    from reconciler.core.plan import Plan
     from reconciler.triggers.compiling import compile_schedule
 
     try:
