@@ -267,7 +267,8 @@ class _PlanMaker:
 
 def _fixed_parts(job: SpecObject, installation: Spec) -> dict[str, Any]:
     """The fields of a Plan that are the same for all targets of a job."""
-    spec = job.spec
+    spec, metadata = job.body["spec"], job.body["metadata"]
+    annotations = metadata.get("annotations") or {}
     depends = {name: spec[name] for name in spec if name in _RUN_FIELDS}
     if "user" not in depends and "user" in installation:
         depends["user"] = installation["user"]
@@ -276,17 +277,17 @@ def _fixed_parts(job: SpecObject, installation: Spec) -> dict[str, Any]:
         "scope": spec.get("scope", "installation"),
         "digest": digest_of(depends),
         "concurrency": Concurrency(spec.get("concurrency", "skip")),
-        "locks": tuple(dict.fromkeys(spec.get("locks", ()))),
+        "locks": tuple(dict.fromkeys(spec["locks"])) if "locks" in spec else (),
         "timeout_seconds": _seconds(spec.get("timeout")),
         "executor": (spec.get("executor") or {}).get("name", "local"),
         "description": spec.get("description", ""),
-        "labels": tuple(sorted(job.labels.items())),
+        "labels": tuple(sorted((metadata.get("labels") or {}).items())),
         "path": job.place,
-        "secrets": tuple(sorted(set((spec.get("secrets") or {}).values()))),
+        "secrets": tuple(sorted(set(spec["secrets"].values()))) if "secrets" in spec else (),
         "needs": _needs(spec, installation.get("user")),
         "retention": _retention(installation.get("retention") or {}, spec.get("retention") or {}),
-        "prunable": job.annotations.get(PRUNE) != "disabled",
-        "renamed_from": job.annotations.get(RENAMED_FROM, ""),
+        "prunable": annotations.get(PRUNE) != "disabled",
+        "renamed_from": annotations.get(RENAMED_FROM, ""),
     }
     if "retry" in spec:
         parts["retry"] = _retry(spec["retry"])

@@ -11,11 +11,14 @@ from typing import Any, Final
 from reconciler.core.diagnostics import suggest
 from reconciler.core.model import INSTALLATION
 from reconciler.core.units import format_duration, parse_duration
-from reconciler.spec.objects import RUN_REQUESTED_AT, Identity, SpecObject
+from reconciler.spec.objects import RUN_REQUESTED_AT, Identity, SpecObject, as_key
 from reconciler.spec.parameters import check_parameters
 from reconciler.spec.plans import Fault, selects
 from reconciler.spec.schedules import shortest_interval
 from reconciler.spec.substitution import FIXED_NAMES, references
+
+_ANNOTATED: Final = as_key(RUN_REQUESTED_AT)
+_AFTER: Final = as_key("after")
 
 
 @dataclass(slots=True)
@@ -54,7 +57,7 @@ class Index:
                     index.administrators.append(each)
                 case "Installation":
                     index.installation = each
-            if each.mentions(RUN_REQUESTED_AT) and RUN_REQUESTED_AT in each.annotations:
+            if each.mentions(_ANNOTATED) and RUN_REQUESTED_AT in each.annotations:
                 index.run_now.append(each)
         index.plannings = {
             job: sorted(listed, key=lambda each: (each.domain, each.name)) if len(listed) > 1 else listed
@@ -125,7 +128,7 @@ def _selector(index: Index, item: SpecObject) -> Iterator[Fault]:
             yield Fault(item, "E202", message, help, ("spec", "domains", "names", number))
 
 
-_REFERRING: Final = ("domains", "after", "calendars", "scope")
+_REFERRING: Final = tuple(map(as_key, ("domains", "after", "calendars", "scope")))
 
 
 def _jobs(index: Index) -> Iterator[Fault]:
@@ -251,7 +254,7 @@ def _circles(index: Index) -> Iterator[Fault]:
     edges: dict[str, Sequence[str]] = {
         name: job.body["spec"]["automatic"].get("after", ())
         for name, job in index.jobs.items()
-        if job.mentions("after") and "automatic" in job.body["spec"]
+        if job.mentions(_AFTER) and "automatic" in job.body["spec"]
     }
     reported: set[str] = set()
     for name in _not_in_order(edges):

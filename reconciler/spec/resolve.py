@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from reconciler.core.desired import Administrator, Desired, DomainInfo, Limits, Request, RunNow
 from reconciler.core.diagnostics import Diagnostic
 from reconciler.core.model import TargetId
 from reconciler.core.plan import Plan, Retention
 from reconciler.core.units import parse_duration
-from reconciler.spec.objects import APPROVE, RUN_REQUESTED_AT, Identity, SpecObject, digest_of
+from reconciler.spec.objects import APPROVE, RUN_REQUESTED_AT, Identity, SpecObject, as_key, digest_of
 from reconciler.spec.plans import Common, Fault, profile_of, retention_of, targets_of
 from reconciler.spec.references import Index, check_references
 from reconciler.spec.schedules import LazySchedule
 
 Objects = Mapping[Identity, SpecObject]
+_SCOPE: Final = as_key("scope")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ def _targets(index: Index, cache: ResolveCache) -> tuple[dict[TargetId, Plan], l
     entries: dict[str, _JobEntry] = {}
     for name, job in index.jobs.items():
         plannings: Sequence[SpecObject] = index.plannings.get(name, ())
-        is_domain_job = job.mentions("scope") and job.body["spec"].get("scope") == "domain"
+        is_domain_job = job.mentions(_SCOPE) and job.body["spec"].get("scope") == "domain"
         surroundings = for_domains if is_domain_job else for_installation
         entry = cache.jobs.get(name)
         if entry is None or not _is_same(entry, job, plannings, surroundings):
