@@ -21,11 +21,16 @@ class Loading:
         reconciler: Reconciler,
         inbox: Inbox,
         interval_seconds: float,
+        expects_edits: bool = True,
         looked: Callable[[Look, str], None] = lambda look, trigger: None,
     ) -> None:
-        """`looked` is told of each look and what caused it: `start`, `event`, `interval`, `command` or `sync`."""
+        """`expects_edits`: there will be more looks than the first.
+
+        `looked` is told of each look and what caused it: `start`, `event`, `interval`, `command` or `sync`.
+        """
         self._reconciler, self._inbox, self._looked = reconciler, inbox, looked
         self._trigger = "start"
+        self._expects_edits = expects_edits
         self._interval = interval_seconds
         self._hinted = threading.Event()
         self._stopped = False
@@ -64,6 +69,9 @@ class Loading:
             most = WATCH_STARTS_SECONDS
             while not self._stopped:
                 wait = min(self._once(), most)
+                if self._expects_edits and self.has_looked and not self._hinted.is_set():
+                    self._expects_edits = False
+                    self._reconciler.expect_edits()
                 self._hinted.wait(max(wait, MIN_WAIT_SECONDS))
                 most = self._interval
         except BaseException as error:

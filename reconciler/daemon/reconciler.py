@@ -48,6 +48,14 @@ PATIENCE = 20
 """Looks at a source that is just being changed, before it is said to be held."""
 
 
+_DOCUMENT = b"""\
+apiVersion: reconciler/v1
+kind: Job
+metadata: {name: example}
+spec: {command: ["true"], planning: {mode: scheduled, schedule: {cron: "0 0 * * *"}}}
+"""
+
+
 class HostMismatch(Exception):
     """The installation belongs to other machines; the text says what to do."""
 
@@ -221,6 +229,10 @@ class Reconciler:
         finally:
             gc.enable()
         return Look(now, None, found, proposal, found.notices, monotonic() - begun, stored)
+
+    def expect_edits(self) -> None:
+        """Import now what reading a document needs, a third of a second's work, rather than when somebody waits."""
+        self.loader.load("", _DOCUMENT, None, lambda path: None)
 
     def _is_waiting(self) -> bool:
         """Whether something was not applied the last time, so that the same files may now say something else."""

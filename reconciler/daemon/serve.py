@@ -90,7 +90,7 @@ class Daemon:
         self.outcomes: dict[tuple[TargetId, str], State] = {}
         self.reconciler = Reconciler(options, starts=True, changed=self._changed, recorded=self._recorded)
         self.outputs = Outputs(options.state, self.reconciler.clock, options.metrics_max_targets)
-        self.loading = Loading(self.reconciler, self.inbox, options.interval_seconds, self._looked)
+        self.loading = Loading(self.reconciler, self.inbox, options.interval_seconds, not options.once, self._looked)
         self.tidying = Tidying(self.reconciler, self.inbox.put)
         self.reconciler.put_aside = self.tidying.wake
         self.fingerprints = Fingerprints(

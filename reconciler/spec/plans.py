@@ -5,6 +5,7 @@ Works on the plain bodies of validated documents. Targets that resolve alike sha
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -216,7 +217,7 @@ class _PlanMaker:
         calendars = self._calendars(deciding, schedule_spec)
         own_zone = (schedule_spec or {}).get("timeZone") or zone
         criteria = automatic if mode is Mode.AUTOMATIC else None
-        schedule_digest = digest_of([mode.value, schedule_spec, own_zone, calendars, criteria])
+        schedule_digest = sys.intern(digest_of([mode.value, schedule_spec, own_zone, calendars, criteria]))
         environment = domain_spec.get("environment")
         digest = digest_of([self._fixed["digest"], environment]) if environment else self._fixed["digest"]
         prunable = self._fixed["prunable"] and (domain is None or domain.annotations.get(PRUNE) != "disabled")
@@ -231,7 +232,7 @@ class _PlanMaker:
                 "criteria": _criteria(criteria, zone) if criteria else None,
                 "pauses": _pauses((job, spec.get("planning")), system, area, zone=own_zone),
                 "report": merged_report(self._common.installation, domain, job, system, area),
-                "planning_path": deciding.place,
+                "planning_path": self._fixed["path"] if deciding is job else deciding.place,
             }
         )
 
@@ -281,7 +282,7 @@ def _fixed_parts(job: SpecObject, installation: Spec) -> dict[str, Any]:
         "timeout_seconds": _seconds(spec.get("timeout")),
         "executor": (spec.get("executor") or {}).get("name", "local"),
         "description": spec.get("description", ""),
-        "labels": tuple(sorted((metadata.get("labels") or {}).items())),
+        "labels": _shared(tuple(sorted((metadata.get("labels") or {}).items()))),
         "path": job.place,
         "secrets": tuple(sorted(set(spec["secrets"].values()))) if "secrets" in spec else (),
         "needs": _needs(spec, installation.get("user")),
@@ -324,6 +325,12 @@ def _expect(spec: Spec) -> Expect:
         output_lines_min=(spec.get("outputLines") or {}).get("min"),
         success_every_seconds=_seconds(spec.get("successEvery")),
     )
+
+
+@lru_cache(maxsize=1024)
+def _shared(labels: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """The same object for the same labels: thousands of jobs have few of them."""
+    return labels
 
 
 _NOTHING_NEEDED: Final = Needs()

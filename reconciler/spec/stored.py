@@ -88,9 +88,13 @@ def stored_from_rows(
     revision: Revision | None = None,
 ) -> Stored:
     """Read the tables `objects` and `files` back."""
+    # Ten thousand documents say the same words: each is kept once.
+    share: dict[Any, Any] = {}
+    found = {each.object.identity: each for each in (_object_from_row(row, share) for row in objects)}
+    share.update((identity, identity) for identity in found)
     return Stored(
-        {object.object.identity: object for object in map(_object_from_row, objects)},
-        {row["path"]: _file_from_row(row) for row in files},
+        found,
+        {share.setdefault(row["path"], row["path"]): _file_from_row(row, share) for row in files},
         revision or Revision(),
     )
 
@@ -132,17 +136,20 @@ def _object_row(stored: StoredObject) -> tuple[Any, ...]:
     )
 
 
-def _object_from_row(row: Mapping[str, Any]) -> StoredObject:
+def _object_from_row(row: Mapping[str, Any], share: dict[Any, Any]) -> StoredObject:
+    kind, domain, path, revision = (
+        share.setdefault(row[name], row[name]) for name in ("kind", "domain", "path", "revision")
+    )
     spec = SpecObject(
-        row["kind"],
-        row["domain"],
+        kind,
+        domain,
         row["name"],
-        row["path"],
+        path,
         row["line"],
         row["digest"],
         row["body"].encode("ascii"),
     )
-    return StoredObject(spec, row["revision"], row["held"])
+    return StoredObject(spec, revision, row["held"])
 
 
 def _file_row(path: str, file: StoredFile) -> tuple[Any, ...]:
@@ -151,11 +158,12 @@ def _file_row(path: str, file: StoredFile) -> tuple[Any, ...]:
     return (path, *file.stamp, rejected, objects)
 
 
-def _file_from_row(row: Mapping[str, Any]) -> StoredFile:
+def _file_from_row(row: Mapping[str, Any], share: dict[Any, Any]) -> StoredFile:
+    identities = (Identity(*each) for each in json.loads(row["objects"]))
     return StoredFile(
         FileStamp(row["mtime_ns"], row["inode"], row["size"], row["digest"]),
         diagnostics_from_json(row["rejected"]),
-        tuple(Identity(*each) for each in json.loads(row["objects"])),
+        tuple(share.get(each, each) for each in identities),
     )
 
 
