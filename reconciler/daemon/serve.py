@@ -196,16 +196,15 @@ class Daemon:
             until_letter = self.letters.step() if announced else None
             if announced and self._is_done(wait):
                 break
-            waits = [HEARTBEAT_SECONDS, *(each for each in (wait, until_letter) if each is not None)]
+            end = monotonic() + min(each for each in (HEARTBEAT_SECONDS, wait, until_letter) if each is not None)
             # What is written out comes behind what is to be decided, but it comes.
-            busy = wait == 0.0 or bool(self._selector.select(min(QUIET_SECONDS, *waits)))
-            if not busy or monotonic() > flushed + FLUSH_AT_LEAST_SECONDS:
+            busy = wait == 0.0 or bool(self._selector.select(max(0.0, min(QUIET_SECONDS, end - monotonic()))))
+            if (not busy and monotonic() < end - QUIET_SECONDS) or monotonic() > flushed + FLUSH_AT_LEAST_SECONDS:
                 until_flush = self.outputs.flush()
                 flushed = monotonic()
-                if until_flush is not None:
-                    waits.append(until_flush)
+                end = min(end, flushed + (HEARTBEAT_SECONDS if until_flush is None else until_flush))
             if not busy:
-                self._selector.select(max(0.0, min(waits)))
+                self._selector.select(max(0.0, end - monotonic()))
         return self._exit_code()
 
     def _is_done(self, wait: float | None) -> bool:
