@@ -11,12 +11,12 @@ from reconciler.core.changes_words import (
     next_text,
     place_text,
     planning_text,
-    plural,
     runs_text,
     summary,
     zone_of,
 )
 from reconciler.core.diagnostics import visible
+from reconciler.core.units import plural
 
 OPEN_ROWS: Final = 15
 MAX_CHARACTERS: Final = 60_000

@@ -12,12 +12,12 @@ from reconciler.core.changes_words import (
     next_text,
     place_text,
     planning_text,
-    plural,
     runs_text,
     summary,
     zone_of,
 )
 from reconciler.core.diagnostics import visible
+from reconciler.core.units import plural
 
 MAX_ROWS: Final = 50
 _OFF: Final = "\033[0m"

@@ -7,6 +7,7 @@ from typing import Final
 
 from reconciler.core.changes import Action, Changes, ObjectChange, Side, TargetChange
 from reconciler.core.changes_time import RunsChange
+from reconciler.core.units import plural
 from reconciler.core.zones import zone
 
 NAMES: Final = {
@@ -100,8 +101,3 @@ def summary(changes: Changes) -> str:
         count = len(changes.guard.pending)
         text += f", {plural(count, 'of them waits', 'of them wait')} for approval"
     return f"{text}."
-
-
-def plural(count: int, one: str, many: str = "") -> str:
-    """A number with its noun: `1 target`, `2 targets`."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"

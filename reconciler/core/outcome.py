@@ -8,6 +8,7 @@ from reconciler.core.facts import Ended
 from reconciler.core.model import Reason, State
 from reconciler.core.plan import Expect, Plan, Warnings
 from reconciler.core.seen import RunSeen
+from reconciler.core.units import plural
 
 _INTERRUPTED = (Reason.EXIT_UNKNOWN, Reason.MACHINE_RESTARTED, Reason.FORGOTTEN)
 _FAILED = (Reason.TIMED_OUT, Reason.OUT_OF_MEMORY, Reason.START_FAILED, Reason.SECRET_MISSING)
@@ -67,7 +68,7 @@ def _broken_expectation(expect: Expect, run: RunSeen, ended: Ended) -> str:
     if expect.duration_max_seconds is not None and took > expect.duration_max_seconds:
         return f"took {took:.1f} s, expected at most {expect.duration_max_seconds:g} s"
     if expect.output_lines_min is not None and ended.lines < expect.output_lines_min:
-        return f"wrote {ended.lines} lines, expected at least {expect.output_lines_min}"
+        return f"wrote {plural(ended.lines, 'line')}, expected at least {expect.output_lines_min}"
     return ""
 
 

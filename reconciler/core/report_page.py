@@ -28,6 +28,7 @@ from reconciler.core.report_parts import (
     span,
     why,
 )
+from reconciler.core.units import plural
 
 LAST_LINES: Final = 20
 MARKED_LINES: Final = 30
@@ -134,7 +135,7 @@ def _facts(item: Item, times: Times) -> Iterable[tuple[str, str]]:
     if item.get("trigger"):
         yield "Started by", _started_by(item, times)
     if item.get("lines"):
-        yield "Log", f"{item['lines']} lines, errors: {item['errors']}, warnings: {item['warnings']}"
+        yield "Log", f"{plural(item['lines'], 'line')}, errors: {item['errors']}, warnings: {item['warnings']}"
     yield from _definition(item)
     if item.get("nextRun") is not None:
         yield "Next run", times.text(item["nextRun"])

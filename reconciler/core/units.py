@@ -73,3 +73,8 @@ def parse_size(text: str) -> int:
     if unit not in _BYTES:
         raise ValueError(f"`{text}` is not a size: `{unit}` is none of B, KiB, MiB, GiB, TiB")
     return int(float(number) * _BYTES[unit]) if "." in number else int(number) * _BYTES[unit]
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """A number with its noun: `1 target`, `2 targets`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.full
     [
         ("true", {"duration": {"min": "5s"}}, "expected at least 5 s"),
         ("sleep 1.2", {"duration": {"max": "1s"}}, "expected at most 1 s"),
-        ("echo one", {"outputLines": {"min": 2}}, "wrote 1 lines, expected at least 2"),
+        ("echo one", {"outputLines": {"min": 2}}, "wrote 1 line, expected at least 2"),
     ],
 )
 def test_a_success_that_is_not_as_expected_is_a_warning_that_says_why(
