@@ -36,6 +36,7 @@ from reconciler.ports.source import Held, Snapshot, Source
 from reconciler.sources import open_source
 from reconciler.spec.lastgood import resolve_all
 from reconciler.spec.loading import loader_of
+from reconciler.spec.many import File
 from reconciler.spec.proposal import Proposal, propose
 from reconciler.spec.resolve import ResolveCache
 from reconciler.spec.stored import Stored, StoredObject, file_rows, object_rows, stored_from_rows
@@ -232,7 +233,7 @@ class Reconciler:
 
     def expect_edits(self) -> None:
         """Import now what reading a document needs, a third of a second's work, rather than when somebody waits."""
-        self.loader.load("", _DOCUMENT, None, lambda path: None)
+        list(self.loader.load_all([File("", _DOCUMENT, None)], lambda path: lambda name: None))
 
     def _is_waiting(self) -> bool:
         """Whether something was not applied the last time, so that the same files may now say something else."""
