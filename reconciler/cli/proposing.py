@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from reconciler.core.changes import Changes
     from reconciler.core.desired import Desired
     from reconciler.daemon.options import Options
-    from reconciler.spec.lastgood import Loader
     from reconciler.spec.proposal import Proposal
     from reconciler.spec.stored import Stored
 
@@ -21,7 +20,7 @@ _TRIES = 20
 
 def stored_in(state: str) -> Stored:
     """The accepted source as the state has it; empty before the first apply."""
-    from reconciler.spec.stored import Stored, stored_from_rows
+    from reconciler.spec.stored import Stored, applied_revision, stored_from_rows
 
     path = os.path.join(state, DATABASE)
     if not os.path.exists(path):
@@ -29,30 +28,14 @@ def stored_in(state: str) -> Stored:
     if not os.access(path, os.R_OK):
         raise Failure(Exit.FORBIDDEN, f"{path} may not be read by you", "plans are for those who may apply")
     with opened(path) as connection:
-        return stored_from_rows(_rows(connection, "objects"), _rows(connection, "files"))
+        revision = applied_revision(source_in(state))
+        return stored_from_rows(_rows(connection, "objects"), _rows(connection, "files"), revision)
 
 
 def _rows(connection: Any, table: str) -> list[dict[str, Any]]:
     cursor = connection.execute(f"SELECT * FROM {table}")  # noqa: S608 - one of two constants
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor]
-
-
-def applied_in(state: str, stored: Stored, loader: Loader) -> Desired:
-    """What is in force, resolved; `stored` is what the state has."""
-    from dataclasses import replace
-
-    from reconciler.core.desired import Desired
-    from reconciler.core.model import Revision
-    from reconciler.spec.lastgood import resolve_all
-
-    if not stored.objects:
-        return Desired()
-    source = source_in(state)
-    revision = Revision(
-        str(source.get("revision", "")), bool(source.get("dirty")), str(source.get("signer", ""))
-    )
-    return replace(resolve_all(stored, loader), revision=revision)
 
 
 def source_in(state: str) -> dict[str, Any]:
@@ -66,10 +49,11 @@ def source_in(state: str) -> dict[str, Any]:
 
 def desired_in(state: str) -> Desired:
     """What is in force, for verbs that only look at it."""
+    from reconciler.spec.lastgood import resolve_all
     from reconciler.spec.loading import loader_of
     from reconciler.spec.resolve import ResolveCache
 
-    return applied_in(state, stored_in(state), loader_of(ResolveCache()))
+    return resolve_all(stored_in(state), loader_of(ResolveCache()))
 
 
 def changes_of(options: Options, days: int, approved: tuple[str, ...] = ()) -> Changes:
@@ -102,6 +86,7 @@ def proposal_of(options: Options, approved: tuple[str, ...] = ()) -> Proposal:
     from reconciler.clock import sleep, wall
     from reconciler.ports.source import Held
     from reconciler.sources import open_source
+    from reconciler.spec.lastgood import resolve_all
     from reconciler.spec.loading import loader_of
     from reconciler.spec.proposal import propose
     from reconciler.spec.resolve import ResolveCache
@@ -115,7 +100,7 @@ def proposal_of(options: Options, approved: tuple[str, ...] = ()) -> Proposal:
         clock=wall,
         is_handled=handled_in(options.state / DATABASE),
     )
-    applied = applied_in(state, stored, loader)
+    applied = resolve_all(stored, loader)
     source = open_source(options)
     for tries_left in reversed(range(_TRIES)):
         now = wall()

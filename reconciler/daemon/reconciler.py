@@ -18,7 +18,7 @@ from reconciler.clock import SystemClock, monotonic, sleep
 from reconciler.core.access import SYSTEM, Viewer, identified, may, viewer_of
 from reconciler.core.desired import Administrator, Desired
 from reconciler.core.facts import Fact
-from reconciler.core.model import Instant, Revision, TargetId
+from reconciler.core.model import Instant, TargetId
 from reconciler.daemon.folders import empty_trash
 from reconciler.daemon.http import CommandError
 from reconciler.daemon.options import Options
@@ -39,7 +39,14 @@ from reconciler.spec.loading import loader_of
 from reconciler.spec.many import File
 from reconciler.spec.proposal import Proposal, propose
 from reconciler.spec.resolve import ResolveCache
-from reconciler.spec.stored import Stored, StoredObject, file_rows, object_rows, stored_from_rows
+from reconciler.spec.stored import (
+    Stored,
+    StoredObject,
+    applied_revision,
+    file_rows,
+    object_rows,
+    stored_from_rows,
+)
 from reconciler.store.letters import LetterBox
 from reconciler.store.sqlite import SqliteStore
 from reconciler.store.tokens import handled_in
@@ -119,7 +126,10 @@ class Reconciler:
             clock=lambda: self.clock.now().wall,
             is_handled=handled_in(options.state / "state.db"),
         )
-        self.stored: Stored = stored_from_rows(self.store.objects(), self.store.files())
+        self.source_state = SourceState(json.loads(self.store.meta("source") or "{}"))
+        self.stored: Stored = stored_from_rows(
+            self.store.objects(), self.store.files(), applied_revision(self.source_state.values)
+        )
         self.executor = LocalExecutor(options.state, self._seconds)
         self.logs = LogFollower(options.state / "runs", self._seconds)
         self._secrets_looked_at = (-1, -1)
@@ -142,8 +152,7 @@ class Reconciler:
         self.post = Postmaster(
             self.store, LetterBox(self.store.db), self._tail, self.engine.board.seen, self.uid
         )
-        self.source_state = SourceState(json.loads(self.store.meta("source") or "{}"))
-        self.engine.open(self._last_applied())
+        self.engine.open(resolve_all(self.stored, self.loader))
         carry_over(options.state, self.store, self.engine.board.desired)
         gc.enable()
         gc.freeze()
@@ -157,13 +166,6 @@ class Reconciler:
     def _seconds(self) -> tuple[float, float]:
         now = self.clock.now()
         return now.wall.timestamp(), now.boot
-
-    def _last_applied(self) -> Desired:
-        if not self.stored.objects:
-            return Desired()
-        values = self.source_state.values
-        revision = Revision(values.get("revision", ""), bool(values.get("dirty")), values.get("signer", ""))
-        return replace(resolve_all(self.stored, self.loader), revision=revision)
 
     def _discard(self, attempt: AttemptId) -> None:
         shutil.rmtree(self.options.state / "runs" / attempt.path, ignore_errors=True)

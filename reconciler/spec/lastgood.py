@@ -22,7 +22,7 @@ from reconciler.ports.source import FileStamp, Snapshot, area_of, is_document, p
 from reconciler.spec.load import ReadBeside
 from reconciler.spec.many import File
 from reconciler.spec.objects import DOMAIN_KINDS, Identity, LoadedFile, SpecObject, duplicate
-from reconciler.spec.stored import Stored, StoredFile, StoredObject
+from reconciler.spec.stored import WITHOUT_EFFECT, Stored, StoredFile, StoredObject
 
 INSTALLATION_MISSING: Final = "InstallationMissing"
 NOTHING_READ: Final = "NothingRead"
@@ -240,7 +240,7 @@ class _Reading:
     ) -> dict[Identity, StoredObject]:
         for identity, why in inert.items():
             if identity in objects:
-                objects[identity] = replace(objects[identity], held=f"without effect: {why}")
+                objects[identity] = replace(objects[identity], held=f"{WITHOUT_EFFECT}: {why}")
         return objects
 
     def _choose(self) -> dict[Identity, StoredObject]:

@@ -13,7 +13,7 @@ from reconciler.core.desired import Desired
 from reconciler.ports.source import Snapshot
 from reconciler.spec.lastgood import Accepted, Loader, accept, changed_identities
 from reconciler.spec.objects import Identity, SpecObject
-from reconciler.spec.stored import Stored, StoredObject
+from reconciler.spec.stored import Stored
 
 BLOCKED: Final = "PruneBlocked"
 
@@ -81,18 +81,19 @@ def hold_back(
             objects[identity] = replace(before.objects[identity], held=why)
     for identity, each in wanted.stored.objects.items():
         known = before.objects.get(identity)
-        if _is_inert(each) and known is not None and not _is_inert(known):
+        if each.is_inert and known is not None and not known.is_inert:
             # What it refers to would be gone; that is held back, so it is in force as it was.
             objects[identity] = known
     while True:
         effective: dict[Identity, SpecObject] = {
-            key: kept.object for key, kept in objects.items() if not _is_inert(kept)
+            key: kept.object for key, kept in objects.items() if not kept.is_inert
         }
         resolved = loader.resolve(effective, before.specs(), ())
         failed = {Identity(*each) for each in resolved.rejected}
         if not failed:
             break
-        revived = [key for key in failed if _is_inert(wanted.stored.objects.get(key))]
+        stored_now = wanted.stored.objects
+        revived = [key for key in failed if key in stored_now and stored_now[key].is_inert]
         if len(revived) < len(failed):
             return None
         for key in revived:
@@ -100,10 +101,6 @@ def hold_back(
     stored = replace(wanted.stored, objects=objects)
     desired = replace(resolved.desired, revision=wanted.desired.revision)
     return replace(wanted, stored=stored, desired=desired, changed=changed_identities(before, stored))
-
-
-def _is_inert(stored: StoredObject | None) -> bool:
-    return stored is not None and stored.held.startswith("without effect")
 
 
 def version(stored: Stored, desired: Desired) -> Version:

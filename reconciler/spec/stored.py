@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from reconciler.core.diagnostics import Diagnostic
 from reconciler.core.model import Revision
 from reconciler.ports.source import FileStamp
 from reconciler.spec.objects import Identity, SpecObject
+
+WITHOUT_EFFECT: Final = "without effect"
+"""How `held` begins for an object whose references fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,11 @@ class StoredObject:
     object: SpecObject
     revision: str = ""
     held: str = ""
+
+    @property
+    def is_inert(self) -> bool:
+        """Whether it is kept without effect, since what it refers to is not there."""
+        return self.held.startswith(WITHOUT_EFFECT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +90,15 @@ class Rows:
     gone: list[Any]
 
 
+def applied_revision(source: Mapping[str, Any]) -> Revision:
+    """What the value `source` of the state (store/schema.py) says was applied last."""
+    return Revision(source.get("revision", ""), bool(source.get("dirty")), source.get("signer", ""))
+
+
 def stored_from_rows(
-    objects: Iterable[Mapping[str, Any]],
-    files: Iterable[Mapping[str, Any]],
-    revision: Revision | None = None,
+    objects: Iterable[Mapping[str, Any]], files: Iterable[Mapping[str, Any]], revision: Revision
 ) -> Stored:
-    """Read the tables `objects` and `files` back."""
+    """Read the tables `objects` and `files` back; `revision` is what they were accepted from."""
     # Ten thousand documents say the same words: each is kept once.
     share: dict[Any, Any] = {}
     found = {each.object.identity: each for each in (_object_from_row(row, share) for row in objects)}
@@ -95,7 +106,7 @@ def stored_from_rows(
     return Stored(
         found,
         {share.setdefault(row["path"], row["path"]): _file_from_row(row, share) for row in files},
-        revision or Revision(),
+        revision,
     )
 
 

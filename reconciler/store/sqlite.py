@@ -128,7 +128,7 @@ class SqliteStore:
                 "WHERE job=? AND domain=? AND state IN ('queued', 'running'))",
                 (new.job, *old, *old),
             )
-        for table in ("removed_runs", "marks"):
+        for table in ("removed_runs", "marks", "told"):
             self.db.execute(f"UPDATE OR REPLACE {table} SET job=? WHERE job=? AND domain=?", (new.job, *old))  # noqa: S608
 
     def leave(self, target: TargetId) -> None:
