@@ -9,7 +9,7 @@ from reconciler.core.model import Instant, Reason, TargetId
 from reconciler.core.plan import Concurrency
 from reconciler.core.seen import Seen
 from reconciler.engine.board import Board
-from reconciler.engine.parts import Parts
+from reconciler.engine.parts import Parts, Prepared
 from reconciler.ports.executor import AttemptId, Order
 
 
@@ -48,7 +48,7 @@ class Admitting:
 
     def claim_all(self, now: Instant) -> list[Order]:
         """Claim what may start, and note why each other run waits. Gives the orders to be carried out."""
-        orders = [order for attempt in self.again if (order := self._order_again(attempt)) is not None]
+        orders = [order for attempt in self.again if (order := self._order_again(attempt, now)) is not None]
         self._taken, self.again = self.again, []
         if not self.board.stirred or not self.parts.starts:
             return orders
@@ -124,19 +124,25 @@ class Admitting:
                 claim.locks,
             ),
         )
+        return self._order(claim.target, run.run, attempt, prepared, now)
+
+    def _order(
+        self, target: TargetId, run: str, attempt: int, prepared: Prepared, now: Instant
+    ) -> Order | None:
+        """The order, or the end of an attempt for which none can be made."""
         if prepared.order is None:
             self.board.record(
-                claim.target,
-                f.Ended(now.wall, run.run, attempt, reason=Reason.START_FAILED, message=prepared.error),
+                target, f.Ended(now.wall, run, attempt, reason=Reason.START_FAILED, message=prepared.error)
             )
-            self.board.look(claim.target, now)
+            self.board.look(target, now)
         return prepared.order
 
-    def _order_again(self, attempt: AttemptId) -> Order | None:
+    def _order_again(self, attempt: AttemptId, now: Instant) -> Order | None:
         """Claimed, and nothing was begun on this boot: starting is safe."""
         target = attempt.target
         seen = self.board.seen(target)
         run = seen.runs.get(attempt.run)
         if run is None or run.attempt != attempt.attempt or run.waiting:
             return None
-        return self.parts.orders.prepare(target, run, attempt.attempt, seen).order
+        prepared = self.parts.orders.prepare(target, run, attempt.attempt, seen)
+        return self._order(target, run.run, attempt.attempt, prepared, now)

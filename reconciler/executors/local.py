@@ -26,6 +26,8 @@ from reconciler.ports.failpoint import failpoint
 
 _PR_SET_CHILD_SUBREAPER = 36
 _RESTART_SECONDS = 0.5
+_UNSENT_SECONDS = 0.01
+"""An order may be larger than what a socket takes at once."""
 
 
 @dataclass(slots=True)
@@ -99,7 +101,7 @@ class LocalExecutor:
         record = files.read_journal(directory).end
         if record is None and boot_id != self._boot_id:
             record = files.unknown_end(boot_id, self._now())
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 record = files.write_end(directory, record, alone=False)
         self._watched[key] = _Watched()
         if record is not None:
@@ -132,6 +134,8 @@ class LocalExecutor:
             return 0.0
         if any(watched.link is None for key, watched in self._watched.items() if key not in self._waiting):
             return max(0.0, self._next_start - self._clock()[1])
+        if any(link.has_unsent for link in self._links):
+            return _UNSENT_SECONDS
         return 1.0 if self._inherited or self._dead_runners else None
 
     def close(self) -> None:
@@ -223,14 +227,23 @@ class LocalExecutor:
                     fresh.discard(key)
                     self._offered.pop(key, None)
                     self._end(key, record)
-                case ["refused", key] if key in self._watched:
-                    self._watched[key].link = None
+                case ["hello", version, _] if version != files.FORMAT:
+                    self._drains(link)
+                case ["refused", _]:
+                    self._drains(link)
                 case ["synced"]:
                     fresh.update(self._waiting)
                     self._adopt_waiting()
         for key in fresh:
             self._hold(key)
         return None
+
+    def _drains(self, link: RunnerLink) -> None:
+        """Another runner is to start what this one was asked to: it ends, or understands another format."""
+        link.draining = True
+        for watched in self._watched.values():
+            if watched.link is link and watched.order is not None:
+                watched.link = None
 
     def _started(self, link: RunnerLink, key: str, at: float, pid: int, ticks: int) -> None:
         watched = self._watched.get(key)

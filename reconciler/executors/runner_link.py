@@ -38,6 +38,11 @@ class RunnerLink:
             while self._outgoing:
                 del self._outgoing[: self._end.send(self._outgoing)]
 
+    @property
+    def has_unsent(self) -> bool:
+        """Whether the socket did not take all of it yet."""
+        return bool(self._outgoing)
+
     def receive(self) -> list[list[Any]] | None:
         """Return the messages that have come; None once the runner is gone."""
         try:

@@ -79,8 +79,9 @@ def is_claimed(directory: str) -> bool:
 
 
 def is_ordered(directory: str) -> bool:
-    """Say whether the attempt was written down, so that whoever finds it carries it out."""
-    return is_claimed(directory) or read_journal(directory).order is not None
+    """Say whether the attempt was written down as we understand it, so that whoever finds it carries it out."""
+    order = read_journal(directory).order
+    return is_claimed(directory) or (order is not None and order.get("format") == FORMAT)
 
 
 def claim(directory: str) -> None:

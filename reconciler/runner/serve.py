@@ -166,6 +166,8 @@ class Server:
 
     def _greet(self, link: _Link) -> None:
         greeting: list[list[Any]] = [["hello", attempt.FORMAT, os.getpid()], *self._runs.sync(), ["synced"]]
+        if self._draining:
+            greeting.append(["draining"])
         link.outgoing += b"".join(_line(message) for message in greeting)
 
     def _read(self, link: _Link) -> bool:
@@ -214,10 +216,10 @@ class Server:
                 self._drain()
             case ["greet", _Link() as link]:
                 self._greet(link)
-            case ["start", key, _] if self._draining:
+            case ["start", key, *_] if self._draining:
                 self._say(["refused", key])
             case ["start", key, order]:
-                self._runs.start(key, order)
+                self._runs.insist(lambda: self._runs.start(key, order))
             case ["adopt", key]:
                 self._runs.insist(lambda: self._runs.adopt(key))
             case ["stop", key, reason, by]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -177,6 +179,22 @@ def test_an_attempt_that_was_written_down_and_not_claimed_is_started_by_its_adop
     )
     machine.executor.adopt(order.attempt, BOOT)
     assert machine.end_of("r").exit_code == 4
+
+
+def test_a_runner_that_speaks_another_format_is_left_to_end_and_another_one_starts_runs(machine: Machine) -> None:
+    folder = machine.state / "runner"
+    with socket.socket(socket.AF_UNIX) as end:
+        with contextlib.chdir(folder):
+            end.bind("runner.sock")
+        end.listen()
+        machine.again()
+        older, _ = end.accept()
+    with older:
+        machine.executor.start(make_order("r", "sh", "-c", "exit 4"))
+        os.rename(folder / "runner.sock", folder / "drain-1.sock")
+        older.send(f'["hello", {files.FORMAT - 1}, 1]\n["synced"]\n["draining"]\n'.encode())
+        assert machine.end_of("r").exit_code == 4
+        assert older.recv(1 << 16).splitlines()[0] == f'["hello", {files.FORMAT}]'.encode()
 
 
 def test_what_a_run_left_behind_is_ended_by_the_next_runner(machine: Machine, tmp_path: Path) -> None:
