@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 from itertools import islice
+from math import prod
 from typing import Any, Final
 
 from reconciler.core.ics import Event, IcsError, IcsTime, read_events
 from reconciler.core.zones import DAY, LAST_YEAR, Zone, wall_moment, wall_seconds
 from reconciler.core.zones import zone as find_zone
 
+MAX_A_DAY: Final = 24
+MAX_COUNT: Final = 10_000
+"""Whoever may write a calendar must not be able to keep the reconciler busy with it."""
 _FREQUENCIES: Final = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY")
 
 Stretch = tuple[int, int]
@@ -114,6 +118,8 @@ def _rule(event: Event, zone: Zone) -> Any:
         raise IcsError(f"RRULE needs a FREQ of {', '.join(_FREQUENCIES)}", event.line)
     if not parts.get("INTERVAL", "1").strip("0").isdigit():
         raise IcsError("RRULE: INTERVAL is 1 or more", event.line)
+    if prod(len(parts.get(name, "").split(",")) for name in ("BYHOUR", "BYMINUTE", "BYSECOND")) > MAX_A_DAY:
+        raise IcsError(f"RRULE: it repeats more than {MAX_A_DAY} times a day", event.line)
     start = wall_moment(event.first.wall)
     count = parts.pop("COUNT", "")
     parts["UNTIL"] = _until(parts.get("UNTIL", ""), event, zone)
@@ -121,6 +127,8 @@ def _rule(event: Event, zone: Zone) -> Any:
         rule = rrulestr(";".join(f"{key}={value}" for key, value in parts.items()), dtstart=start)
         if not count:
             return rule
+        if int(count) > MAX_COUNT:
+            raise IcsError(f"RRULE: COUNT is at most {MAX_COUNT:,}; write UNTIL", event.line)
         counted = list(islice(rule, int(count)))
         parts["UNTIL"] = f"{counted[-1] if counted else start:%Y%m%dT%H%M%S}"
         return rrulestr(";".join(f"{key}={value}" for key, value in parts.items()), dtstart=start)

@@ -168,6 +168,8 @@ def test_a_changed_occurrence_of_a_series_replaces_the_one_that_it_names() -> No
         ("DTSTART;TZID=W. Europe Standard Time:20260501T100000", "no IANA time zone"),
         ("DTSTART;VALUE=DATE:20260501|DTEND;VALUE=DATE:20260401", "ends before it starts"),
         ("DTSTART;VALUE=DATE:20260501|RRULE:FREQ=HOURLY", "FREQ"),
+        (f"DTSTART:20260501T000000Z|RRULE:FREQ=DAILY;BYMINUTE={','.join(map(str, range(60)))}", "times a day"),
+        ("DTSTART;VALUE=DATE:20260501|RRULE:FREQ=DAILY;COUNT=999999999", "COUNT is at most"),
         ("DTSTART;VALUE=DATE:20260501|RRULE:FREQ=YEARLY;BYMOON=1", "not understood"),
         ("DTSTART;VALUE=DATE:20260501|RRULE:FREQ=YEARLY;BYDAY=XX", "not understood"),
         ("DTSTART;VALUE=DATE:20260501|RRULE:FREQ=YEARLY;UNTIL=never", "UNTIL=NEVER"),
