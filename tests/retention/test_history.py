@@ -149,7 +149,7 @@ def test_a_domain_administrator_deletes_in_the_own_domains_only(place: Installat
 def test_a_slot_whose_run_was_removed_never_runs_again_though_the_clock_is_set_back(tmp_path: Path):
     store = SqliteStore(tmp_path / "state.db", durable=False)
     plan, target = scheduled({"cron": "0 * * * *"}), TargetId("job")
-    board = Board(store, lambda target, plan: "", decide)
+    board = Board(store, lambda plan: "", decide)
     board.desired = type(board.desired)(targets={target: plan})
     noon = utc("2026-06-01T12:00")
     with store.transaction():
