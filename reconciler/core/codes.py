@@ -393,14 +393,6 @@ class E304:
 
 
 @_documented
-class E305:
-    """Nothing is applied, since something else is rejected.
-
-    With `--transactional` a state of the source is applied as a whole or not at all.
-    """
-
-
-@_documented
 class E401:
     """Neither a test nor a document of jobs.d.
 

@@ -102,9 +102,7 @@ def _queued(seen: Seen, fact: f.Queued) -> None:
         group=fact.group,
         slot=fact.slot,
         cause=fact.cause,
-        requester=fact.requester,
         parameters=fact.parameters,
-        note=fact.note,
         deadline=fact.deadline,
         revision=fact.revision,
     )
@@ -129,12 +127,8 @@ def _moved(seen: Seen, run: RunSeen, fact: f.Claimed | f.Started | f.Ended | f.D
                 seen.unstarted = 0
         case f.Ended():
             run.ended = fact
-            run.lines += fact.lines
-            run.warnings += fact.warnings
-            run.errors += fact.errors
         case f.Delayed():
             run.waiting = True
-            run.failed_attempts += 1
             run.ended = None
             run.not_before, run.not_before_boot = fact.not_before, fact.not_before_boot
             run.not_before_boot_id = fact.boot_id

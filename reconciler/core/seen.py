@@ -21,9 +21,7 @@ class RunSeen:
     group: str = ""
     slot: datetime | None = None
     cause: str = ""
-    requester: str = ""
     parameters: Mapping[str, Any] | None = None
-    note: str = ""
     deadline: datetime | None = None
     attempt: int = 0
     """The last attempt claimed; 0 before the first."""
@@ -45,14 +43,6 @@ class RunSeen:
     stop_by: str = ""
     ended: Ended | None = None
     """How the last attempt ended, until the run is finished or waits again."""
-    failed_attempts: int = 0
-    lines: int = 0
-    warnings: int = 0
-    errors: int = 0
-
-    @property
-    def is_running(self) -> bool:
-        return not self.waiting
 
 
 @dataclass(slots=True)

@@ -53,10 +53,6 @@ class LazySchedule:
         """The last slot in (after, instant], or None."""
         return self.compiled.last_until(instant, after)
 
-    def count(self, after: int, until: int, limit: int) -> int:
-        """How many slots lie in (after, until], counting no further than `limit`."""
-        return self.compiled.count(after, until, limit)
-
     def left_out(self, slot: int) -> str | None:
         """Why a calendar leaves this slot out, or None when it stands."""
         return self.compiled.left_out(slot) if "calendars" in self._spec else None
