@@ -380,7 +380,7 @@ class E303:
 
     With `--allowed-signers`, each commit that touches `jobs.d/domains/<domain>/` must be signed by an
     Administrator of that domain or by a system one (`identities: [signer:...]`). Until then, what was last
-    good there is kept.
+    good there is kept. A symlink in the place of that folder, or of `jobs.d/domains`, does not count.
     """
 
 

@@ -69,6 +69,7 @@ class Verifier:
         self._signers = {}
         result = Listing(dict(found.entries), dict(found.problems))
         now = self._areas(commit)
+        self._drop_unseen(now, result)
         for domain in sorted({*now, *self._state.areas}):
             who = allowed.get(domain, set()) | allowed[""]
             tree, good = now.get(domain, ""), self._state.areas.get(domain)
@@ -82,6 +83,22 @@ class Verifier:
         self._remember()
         self._last = (key, result)
         return result
+
+    def _drop_unseen(self, now: Mapping[str, str], result: Listing) -> None:
+        """Take nothing of an area that is no folder of the commit.
+
+        What a symlink leads to can change without a change of the area, so no signature could vouch for it.
+        """
+        for path in list(result.entries):
+            area = area_of(path)
+            if area and area not in now:
+                del result.entries[path]
+                folder = f"{DOMAINS}{area}"
+                message = (
+                    "a domain's folder that is reached by a symlink does not count: its content is not signed"
+                )
+                help = f"make {folder} a folder with files of its own"
+                result.problems[folder] = Diagnostic("E303", message, folder, help=help)
 
     def signer_of(self, commit: str) -> str:
         """Who signed a commit, as the allowed signers file names them, or ""."""

@@ -361,6 +361,37 @@ def test_a_removed_folder_needs_a_signature_too(signed: Signed) -> None:
 
 
 @needs_keys
+@pytest.mark.parametrize("link", ["domains/two.example", "domains"])
+def test_a_link_in_the_place_of_a_folder_needs_what_the_folder_needs(signed: Signed, link: str) -> None:
+    place = signed.place
+    place.root.joinpath("jobs.d", "domains").rename(place.root / "aside")
+    place.root.joinpath("aside", "two.example").mkdir()
+    unsigned = planning("j", "{mode: scheduled, schedule: {every: 7h}}")
+    (place.root / "aside" / "two.example" / "j.yaml").write_text(unsigned)
+    path = place.root / "jobs.d" / link
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to("../" * link.count("/") + "../aside" + link.removeprefix("domains"))
+    signed.commit("mallory")
+    assert "7h" not in signed.planned("two.example")
+    assert signed.planned() == "every 1h"
+    assert codes(signed.ref.take()) == {f"jobs.d/domains/{name}.example": ["E303"] for name in ("one", "two")}
+
+
+@needs_keys
+def test_a_link_in_the_place_of_a_folder_is_not_taken_from_its_administrator_either(signed: Signed) -> None:
+    place = signed.place
+    place.root.joinpath("jobs.d", "domains", "one.example").rename(place.root / "aside")
+    (place.root / "jobs.d" / "domains").mkdir(exist_ok=True)
+    (place.root / "jobs.d" / "domains" / "one.example").symlink_to("../../aside")
+    signed.commit("alice")
+    signed.ref.take()
+    (place.root / "aside" / "j.yaml").write_text(planning("j", "{mode: disabled}"))
+    signed.commit("mallory")
+    assert signed.planned() == "every 1h"
+    assert codes(signed.ref.take()) == {"jobs.d/domains/one.example": ["E303"]}
+
+
+@needs_keys
 def test_a_merge_needs_no_signature_unless_it_undoes_what_one_side_changed(signed: Signed) -> None:
     place = signed.place
     place.git("branch", "old")
