@@ -108,14 +108,16 @@ def attempt(
     timeout_seconds: float = 60.0,
     extra: dict[str, str] | None = None,
     as_owner: bool = False,
+    input: bytes | None = None,
 ) -> Outcome:
-    """Run git in `folder` and give its exit code, output and errors."""
+    """Run git in `folder` and give its exit code, output and errors; raise `GitError` when it cannot run or end."""
     try:
         done = subprocess.run(
             command(folder, arguments, settings, as_owner=as_owner),
             env=environment() | (extra or {}),
             start_new_session=True,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if input is None else None,
+            input=input,
             capture_output=True,
             timeout=timeout_seconds,
             check=False,
@@ -169,15 +171,9 @@ def blobs(folder: str, oids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
     asked = list(oids)
     if not asked:
         return
-    done = subprocess.run(
-        command(folder, ("cat-file", "--batch", "--buffer")),
-        env=environment(),
-        input="".join(f"{oid}\n" for oid in asked).encode(),
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
-    output, at = done.stdout, 0
+    listed = "".join(f"{oid}\n" for oid in asked).encode()
+    output = attempt(folder, "cat-file", "--batch", "--buffer", timeout_seconds=120.0, input=listed).output
+    at = 0
     for oid in asked:
         end = output.find(b"\n", at)
         parts = output[at:end].split()

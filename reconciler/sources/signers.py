@@ -8,7 +8,6 @@ stays good when its signer leaves, and history is not walked again.
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -211,16 +210,10 @@ class Verifier:
         text = json.dumps(
             {name: [good.tree, good.commit] for name, good in sorted(self._state.areas.items())}
         )
-        done = subprocess.run(
-            git.command(self._repository.folder, ("hash-object", "-w", "--stdin")),
-            env=git.environment(),
-            input=text.encode(),
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-        if done.returncode == 0:
-            git.attempt(self._repository.folder, "update-ref", self._ref, done.stdout.decode().strip())
+        folder = self._repository.folder
+        done = git.attempt(folder, "hash-object", "-w", "--stdin", input=text.encode())
+        if done.code == 0:
+            git.attempt(folder, "update-ref", self._ref, done.output.decode().strip())
 
 
 def _allowed(administrators: Iterable[Administrator]) -> dict[str, set[str]]:

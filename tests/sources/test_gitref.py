@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -141,6 +142,28 @@ def test_a_missing_ref_and_a_missing_repository_are_held(place: Place, tmp_path:
     assert ref.held().reason is HeldReason.REF_MISSING
     (tmp_path / "empty").mkdir()
     assert reader(tmp_path / "empty").held().reason is HeldReason.GIT_FAILED
+
+
+def lose_git(monkeypatch: pytest.MonkeyPatch, folder: Path, after: str) -> None:
+    """Let git's program vanish as soon as it was called with the word `after`."""
+    folder.mkdir()
+    program, real = folder / "git", shutil.which("git")
+    program.write_text(
+        f'#!/bin/sh\ncase " $* " in *" {after} "*) {shutil.which("rm")} "$0";; esac\nexec {real} "$@"\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+
+
+def test_a_git_that_goes_away_before_the_files_are_read_is_held(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = reader(place.root)
+    with monkeypatch.context() as patched:
+        lose_git(patched, tmp_path / "bin", after="ls-tree")
+        assert "no `git` program" in ref.held().message
+        assert not (tmp_path / "bin" / "git").exists()
+    assert targets(ref.take()) == ["a"]
 
 
 def test_a_ref_that_moves_back_is_held_until_approved(place: Place) -> None:
@@ -358,6 +381,20 @@ def test_a_removed_folder_needs_a_signature_too(signed: Signed) -> None:
     signed.place.write("note.yaml", job("note"))
     signed.commit("root")
     assert signed.planned() == "every 1h"
+
+
+@needs_keys
+def test_a_git_that_goes_away_before_what_is_good_is_remembered_is_held(
+    signed: Signed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed.plan("2h")
+    signed.commit("alice")
+    with monkeypatch.context() as patched:
+        keygen = shutil.which("ssh-keygen") or ""
+        lose_git(patched, tmp_path / "bin", after="log")
+        (tmp_path / "bin" / "ssh-keygen").symlink_to(keygen)
+        assert "no `git` program" in signed.ref.held().message
+    assert signed.planned() == "every 2h"
 
 
 @needs_keys
