@@ -61,17 +61,18 @@ class Scanner:
         self._areas: dict[str, str] = {}
         self._links: list[_Link] = []
         self._visited: set[tuple[int, int]] = set()
+        self._taken: set[str] | None = None
+        """The real paths of all files so far; None before the first symlink, when none can come twice."""
 
     def scan(self) -> Look:
         """Walk real folders first and then, each once, what symlinks lead to."""
         self._walk(TREE, self._tree)
-        seen: set[int] | None = None
+        if self._links:
+            self._taken = {entry.real for entry in self.look.files.values()}
         while self._links:
             links, self._links = sorted(self._links), []
             for link in links:
-                if seen is None:
-                    seen = {entry.inode for entry in self.look.files.values()}
-                self._follow(link, seen)
+                self._follow(link)
         return self.look
 
     def _walk(self, path: str, actual: str) -> None:
@@ -130,11 +131,15 @@ class Scanner:
         if not stat.S_ISREG(status.st_mode):
             self._problem(path, "E304", "it is not a file but a device, a pipe or a socket")
             return
+        if self._taken is not None:
+            if real in self._taken:
+                return
+            self._taken.add(real)
         self.look.files[path] = Entry(
             max(status.st_mtime_ns, status.st_ctime_ns), status.st_ino, status.st_size, real
         )
 
-    def _follow(self, link: _Link, seen: set[int]) -> None:
+    def _follow(self, link: _Link) -> None:
         """Take what a symlink leads to, unless that is elsewhere, nowhere or part of the tree already."""
         path, actual = link
         real = os.path.realpath(actual)
@@ -149,8 +154,7 @@ class Scanner:
             return
         if stat.S_ISDIR(status.st_mode):
             self._walk(path, real)
-        elif is_wanted(os.path.basename(path)) and status.st_ino not in seen:
-            seen.add(status.st_ino)
+        elif is_wanted(os.path.basename(path)):
             self._file(path, real, status)
 
     def _is_inside(self, path: str, real: str) -> bool:

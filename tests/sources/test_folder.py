@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.ports.source import Held, HeldReason, Snapshot
 from reconciler.sources.folder import FolderSource
+from reconciler.sources.tree import read_revision
 from tests.sources.place import LATER, Place, domain, domain_job, job, many, planning, targets
 
 
@@ -133,6 +134,36 @@ def test_a_symlink_within_the_source_is_followed_and_a_loop_ends(place: Place) -
     (place.root / "jobs.d" / "loop").symlink_to(".")
     (place.root / "jobs.d" / "again.yaml").symlink_to("a.yaml")
     assert sorted(place.snapshot().files) == ["jobs.d/a.yaml", "jobs.d/common/b.yaml"]
+
+
+LINKED_TWICE = {
+    "the folder first": (
+        {"common": "../shared", "x.yaml": "../shared/b.yaml"},
+        ["common/b.yaml", "common/c.yaml"],
+    ),
+    "the file first": (
+        {"ab.yaml": "../shared/b.yaml", "common": "../shared"},
+        ["ab.yaml", "common/c.yaml"],
+    ),
+}
+
+
+@pytest.mark.needs("git")
+@pytest.mark.parametrize("case", LINKED_TWICE)
+def test_what_two_symlinks_lead_to_is_taken_once_and_alike_from_a_folder_and_a_ref(
+    place: Place, case: str
+) -> None:
+    (place.root / "shared").mkdir()
+    for name in ("b", "c"):
+        (place.root / "shared" / f"{name}.yaml").write_text(job(name))
+    links, expected = LINKED_TWICE[case]
+    for name, to in links.items():
+        (place.root / "jobs.d" / name).symlink_to(to)
+    place.git("init", "-q", "-b", "main")
+    place.commit()
+    assert sorted(place.snapshot().files) == ["jobs.d/a.yaml", *(f"jobs.d/{name}" for name in expected)]
+    assert sorted(read_revision(place.root, "main").files) == sorted(place.snapshot().files)
+    assert place.take().rejected == {}
 
 
 @pytest.mark.parametrize("target", ["/etc/hostname", "../../outside.yaml", "nowhere.yaml"])
