@@ -6,7 +6,7 @@ A source never decides anything. It says what the files are, all of one moment, 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple, Protocol
@@ -136,6 +136,23 @@ def is_document(path: str) -> bool:
 def is_wanted(name: str) -> bool:
     """Whether a file of this name is part of the source: a document, or something that documents refer to."""
     return name.endswith(WANTED) and not is_ignored(name)
+
+
+def is_taken(path: str) -> bool:
+    """Whether a file at this path is part of the source: of a wanted name, and in no folder that is none of ours."""
+    *folders, name = path.split("/")
+    return is_wanted(name) and not any(map(is_ignored, folders))
+
+
+def covering(path: str, problems: Collection[str]) -> str:
+    """The path of the problem that a path suffers from, its own or that of a folder above it, or ""."""
+    if not problems:
+        return ""
+    while path:
+        if path in problems:
+            return path
+        path = path.rpartition("/")[0]
+    return ""
 
 
 def area_of(path: str) -> str | None:

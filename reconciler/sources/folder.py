@@ -26,6 +26,7 @@ from reconciler.ports.source import (
     Snapshot,
     SourceFile,
     Watch,
+    covering,
     is_document,
     problem_digest,
 )
@@ -213,17 +214,6 @@ def _parents(path: str) -> Iterator[str]:
 
 def held(reason: HeldReason, message: str, approval: str = "") -> Held:
     return Held(reason, message, _RETRY.get(reason, 5.0), approval)
-
-
-def covering(path: str, problems: Mapping[str, Diagnostic]) -> str:
-    """The path of the problem that a path suffers from, its own or that of a folder above it, or ""."""
-    if not problems:
-        return ""
-    while path:
-        if path in problems:
-            return path
-        path = path.rpartition("/")[0]
-    return ""
 
 
 def content_id(files: Mapping[str, SourceFile]) -> str:

@@ -143,6 +143,15 @@ class TreeEntry:
         return self.mode == "120000"
 
 
+def file_stamp(path: str) -> tuple[int, int, int] | None:
+    """What differs when git wrote a file of its own directory anew, or None without that file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return (status.st_ctime_ns, status.st_ino, status.st_size)
+
+
 def commit_of(folder: str, name: str) -> str:
     """The commit that a ref or revision names, or "" when there is none."""
     outcome = attempt(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")

@@ -201,15 +201,7 @@ class _RefWatch:
             except git.GitError:
                 continue
             names = (self._ref, "packed-refs", "reftable/tables.list")
-            now = tuple(_stamp(os.path.join(common, name)) for name in names)
+            now = tuple(git.file_stamp(os.path.join(common, name)) for name in names)
             if seen is not None and now != seen:
                 self._hint()
             seen = now
-
-
-def _stamp(path: str) -> tuple[int, int, int] | None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return (status.st_ctime_ns, status.st_ino, status.st_size)

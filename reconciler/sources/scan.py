@@ -135,9 +135,7 @@ class Scanner:
             if real in self._taken:
                 return
             self._taken.add(real)
-        self.look.files[path] = Entry(
-            max(status.st_mtime_ns, status.st_ctime_ns), status.st_ino, status.st_size, real
-        )
+        self.look.files[path] = Entry(changed_ns(status), status.st_ino, status.st_size, real)
 
     def _follow(self, link: _Link) -> None:
         """Take what a symlink leads to, unless that is elsewhere, nowhere or part of the tree already."""

@@ -15,7 +15,7 @@ from typing import Final
 
 from reconciler.core.desired import Administrator
 from reconciler.core.diagnostics import Diagnostic
-from reconciler.ports.source import DOMAINS, area_of, is_ignored, is_wanted
+from reconciler.ports.source import DOMAINS, area_of, is_taken
 from reconciler.sources import git
 from reconciler.sources.tree import Listing, Repository
 
@@ -192,8 +192,7 @@ class Verifier:
             kept = f"its content of commit {good.commit[:12]} stays in force"
             if good.tree:
                 for entry in git.tree_of(self._repository.folder, good.tree):
-                    parts = entry.path.split("/")
-                    if not entry.is_symlink and is_wanted(parts[-1]) and not any(map(is_ignored, parts)):
+                    if not entry.is_symlink and is_taken(entry.path):
                         result.entries[f"{folder}/{entry.path}"] = entry
         message = f"the last change of this domain's folder does not count: {blame}"
         help = f"{kept}; an Administrator of {domain}, or a system one, signs a commit that touches it"

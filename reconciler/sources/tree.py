@@ -18,6 +18,7 @@ from reconciler.ports.source import (
     SourceFile,
     area_of,
     is_ignored,
+    is_taken,
     is_wanted,
 )
 from reconciler.sources import git
@@ -110,13 +111,9 @@ def _follow(
         else:
             for each in inner:
                 name = f"{link}/{each[len(below) :]}"
-                if each not in taken and not found[each].is_symlink and _is_taken(name[len(link) + 1 :]):
+                if each not in taken and not found[each].is_symlink and is_taken(name[len(link) + 1 :]):
                     taken.add(each)
                     result.entries[name] = found[each]
-
-
-def _is_taken(path: str) -> bool:
-    return not _is_ignored(path) and is_wanted(posixpath.basename(path))
 
 
 def stamp_of(entry: git.TreeEntry) -> FileStamp:

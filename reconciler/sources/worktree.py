@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.core.model import Revision
-from reconciler.ports.source import is_ignored, is_wanted
+from reconciler.ports.source import is_taken
 from reconciler.sources import git
 
 BUSY: Final = {
@@ -63,7 +63,7 @@ class Worktree:
         head = _text(os.path.join(self.git_dir, "HEAD")).strip()
         ref = head.removeprefix("ref: ") if head.startswith("ref: ") else ""
         places = ["packed-refs", "reftable/tables.list", *([ref] if ref else [])]
-        return (head, *(_stamp(os.path.join(self.common_dir, place)) for place in places))
+        return (head, *(git.file_stamp(os.path.join(self.common_dir, place)) for place in places))
 
     def commit(self, key: HeadKey) -> str:
         """The commit of HEAD, "" before the first; `key` is what `head_key` said at the time meant."""
@@ -85,7 +85,7 @@ class Worktree:
         expected = {
             path: oid
             for path, oid in committed.items()
-            if path in digests or (path.startswith(prefix) and _counts(path[len(prefix) :]))
+            if path in digests or (path.startswith(prefix) and is_taken(path[len(prefix) :]))
         }
         return Revision(commit, dirty=expected != dict(digests))
 
@@ -95,12 +95,6 @@ class Worktree:
             self._blobs = {each.path: each.oid for each in entries if not each.is_symlink}
             self._blobs_of = (commit, below)
         return self._blobs
-
-
-def _counts(path: str) -> bool:
-    """Whether a committed file is one that a scan of the folder takes."""
-    *folders, name = path.split("/")
-    return is_wanted(name) and not any(is_ignored(folder) for folder in folders)
 
 
 def find(folder: str) -> Worktree | None:
@@ -132,11 +126,3 @@ def _text(path: str) -> str:
             return file.read(1 << 16)
     except OSError:
         return ""
-
-
-def _stamp(path: str) -> tuple[int, int, int] | None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return (status.st_ctime_ns, status.st_ino, status.st_size)

@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 
 from reconciler.core.desired import Desired
 from reconciler.core.diagnostics import Diagnostic
-from reconciler.ports.source import FileStamp, Snapshot, area_of, is_document, problem_digest
+from reconciler.ports.source import FileStamp, Snapshot, area_of, covering, is_document, problem_digest
 from reconciler.spec.load import ReadBeside
 from reconciler.spec.many import File
 from reconciler.spec.objects import DOMAIN_KINDS, Identity, LoadedFile, SpecObject, duplicate
@@ -269,7 +269,7 @@ class _Reading:
 
     def _keeps(self, identity: Identity, last: SpecObject, blocked: Mapping[str | None, str]) -> str:
         """Say why an object that no valid document defines is kept, or ""."""
-        if self._is_rejected(last.path):
+        if covering(last.path, self.errors):
             return HELD_FILE
         moved = self.named.get(identity) or self._misplaced(identity) or self._mentioned(identity)
         if moved:
@@ -302,13 +302,6 @@ class _Reading:
             path for key, path in self.named.items() if (key.kind, key.name) == (identity.kind, identity.name)
         )
         return next(found, "")
-
-    def _is_rejected(self, path: str) -> bool:
-        while path:
-            if path in self.errors:
-                return True
-            path = path.rpartition("/")[0]
-        return False
 
     def _blocked_areas(self) -> dict[str | None, str]:
         """Areas in which nothing disappears, since a file there that never was good might hold anything of it.
