@@ -11,6 +11,9 @@ import pytest
 
 from reconciler.cli.exits import Exit
 from reconciler.cli.frame import run
+from reconciler.core.changes import Changes
+from tests.changes.versions import compare
+from tests.sources.place import Place
 
 from .conftest import Cli
 
@@ -57,6 +60,43 @@ def test_revisions_of_a_subfolder_are_compared_from_anywhere(
     assert (here.code, "Job second" in here.out, "first" in here.out) == (Exit.CHANGES, True, False)
     monkeypatch.chdir(below.parent)
     assert cli("-C", "cron", *words) == here
+
+
+@pytest.mark.needs("git")
+def test_revisions_are_compared_as_the_daemon_takes_them(cli: Cli, below: Path, tmp_path: Path) -> None:
+    place = Place(tmp_path / "daemon")
+
+    def commit(files: dict[str, str]) -> Changes:
+        for path, text in files.items():
+            for root in (below / "jobs.d", place.root / "jobs.d"):
+                (root / path).parent.mkdir(exist_ok=True)
+                (root / path).write_text(text)
+        git(below, "add", "--all", "--force", ".")
+        git(below, "commit", "-qm", "next")
+        return compare(place)
+
+    for root in (below, place.root):
+        (root / "shared.yaml").write_text(JOB.format("shared"))
+        (root / "jobs.d" / "linked.yaml").symlink_to("../shared.yaml")
+    fleet = [JOB.format(f"a{number}") for number in range(30)]
+    names = {f"{name}.yaml": JOB.format(name) for name in ("first", "second")}
+    commit({**names, "fleet.yaml": "---\n".join(fleet), "b.yaml": JOB.format("b")})
+    daemon = commit(
+        {
+            "fleet.yaml": "---\n".join(fleet[:5]),
+            "b.yaml": JOB.format("b").replace("command", "comand"),
+            ".old/x.yaml": JOB.format("x"),
+        }
+    )
+    said = cli("plan", "--from", "HEAD~1", "--to", "HEAD", "-o", "json")
+    shown = json.loads(said.out)
+    assert shown["approval"]["digest"] == daemon.guard.digest != ""
+    assert sorted(each["name"] for each in shown["objects"]) == sorted(f"a{n}" for n in range(5, 30))
+    assert [each["object"] for each in shown["held"]] == ["Job b"]
+    assert [each["path"] for each in shown["rejected"]] == ["jobs.d/b.yaml"]
+    assert (said.code, "stay at their last good version" in said.err) == (Exit.INVALID, True)
+    assert "Job shared" in cli("plan", "--from", "HEAD~2", "--to", "HEAD~1").out
+    assert cli("plan", "--from", "HEAD", "--to", "nosuch").code == Exit.NOT_FOUND
 
 
 @pytest.mark.parametrize("name", ["github.yml", "gitlab-ci.yml", "pre-commit-config.yaml", "README.md"])

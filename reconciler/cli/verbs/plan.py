@@ -17,9 +17,8 @@ from reconciler.cli.serving import options_of, source_options
 from reconciler.cli.who import for_system_only
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from reconciler.core.changes import Changes, Version
+    from reconciler.ports.source import Snapshot
 
 
 @verb(formats=("table", "wide", "json", "markdown"))
@@ -88,36 +87,26 @@ def show(call: Call, changes: Changes) -> None:
 
 
 def _between(call: Call, old: str, new: str, days: int) -> Changes:
-    """What differs between the committed trees of two revisions."""
+    """What applying one revision would change where the other one was applied."""
     from reconciler.clock import wall
-    from reconciler.core.changes import diff
+    from reconciler.spec.loading import loader_of
+    from reconciler.spec.proposal import compare
+    from reconciler.spec.resolve import ResolveCache
 
-    repository, now = repository_of(call), wall()
-    return diff(_committed(repository, old, now), _committed(repository, new, now), now, days)
+    repository = repository_of(call)
+    before, after = (_snapshot_of(repository, name) for name in (old, new))
+    return compare(before, after, loader_of(ResolveCache(), clock=wall), wall()).changes(days)
 
 
-def _committed(repository: str, name: str, now: datetime) -> Version:
-    from dataclasses import replace
-
-    from reconciler.core.changes import Version
-    from reconciler.core.model import Revision
-    from reconciler.ports.source import TREE, is_wanted
+def _snapshot_of(repository: str, name: str) -> Snapshot:
+    """The files of a revision, as the source reads them."""
     from reconciler.sources import git
-    from reconciler.spec.validate import validate_tree
+    from reconciler.sources.tree import read_revision
 
     try:
         commit = git.commit_of(repository, name)
         if not commit:
             raise Failure(Exit.NOT_FOUND, f"there is no revision `{name}` in {repository}")
-        top = git.run(repository, "rev-parse", "--show-prefix").decode().strip()
-        entries = [
-            entry
-            for entry in git.tree_of(repository, commit, top + TREE)
-            if not entry.is_symlink and is_wanted(entry.path.rpartition("/")[2])
-        ]
-        contents = dict(git.blobs(repository, sorted({entry.oid for entry in entries})))
+        return read_revision(repository, commit)
     except git.GitError as error:
         raise Failure(Exit.FAILED, f"could not read `{name}` of {repository}: {error}") from None
-    files = [(entry.path.removeprefix(top), contents[entry.oid]) for entry in entries]
-    result = validate_tree(files, now)
-    return Version(result.objects, replace(result.desired, revision=Revision(commit)), {}, result.diagnostics)
