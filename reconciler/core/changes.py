@@ -263,8 +263,8 @@ def _targets(before: Desired, after: Desired, checked: Guard, agenda: Agenda) ->
 
 def _side(target: TargetId, plan: Plan, agenda: Agenda) -> Side:
     zone = plan.schedule.time_zone if plan.mode is Mode.SCHEDULED and plan.schedule else ""
-    paused = any(pause.until is None or pause.until > agenda.now for pause in plan.pauses)
-    return Side(plan.mode, plan.planning_text, zone, agenda.next_run(target, plan), paused)
+    next_run = agenda.next_run(target, plan)
+    return Side(plan.mode, plan.planning_text, zone, next_run, plan.is_paused(agenda.now))
 
 
 def _what_differs(old: Plan, new: Plan) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from reconciler.core.desired import Desired
 from reconciler.core.model import Mode, TargetId
-from reconciler.core.plan import Pause, Plan
+from reconciler.core.plan import Plan
 
 Key = tuple[str, str, str]
 
@@ -211,7 +211,7 @@ def _starts(
         decided = places.get(old.planning_path)
         if old.mode is Mode.DISABLED and decided is not None and decided != decides:
             fallen.add(decided)
-        pauses = [places.get(pause.source) for pause in old.pauses if _holds(pause, now)]
+        pauses = [places.get(pause.source) for pause in old.pauses if pause.holds(now)]
         fallen.update(key for key in pauses if key is not None and key not in objects_after)
         if fallen:
             names = ", ".join(sorted(key[2] for key in fallen))
@@ -219,11 +219,7 @@ def _starts(
 
 
 def _is_stopped(plan: Plan, now: datetime) -> bool:
-    return plan.mode is Mode.DISABLED or any(_holds(pause, now) for pause in plan.pauses)
-
-
-def _holds(pause: Pause, now: datetime) -> bool:
-    return pause.until is None or pause.until > now
+    return plan.mode is Mode.DISABLED or plan.is_paused(now)
 
 
 def _is_new(key: Key, before: Mapping[Any, Any], after: Mapping[Any, Any]) -> bool:

@@ -58,17 +58,17 @@ class Agenda:
         """When a target runs next by its schedule; within the years to come, since some run once a leap year."""
         if plan.mode is not Mode.SCHEDULED or plan.schedule is None:
             return None
-        slots = self.slots(plan)
-        if slots:
-            jitter = plan.schedule.jitter_seconds(str(target))
-            at = bisect_right(slots, self.start - jitter)
-            if at < len(slots):
-                return datetime.fromtimestamp(slots[at] + jitter, UTC)
+        soon = next(self.due(plan, plan.schedule.jitter_seconds(str(target))), None)
+        if soon is not None:
+            return _time(soon)
         coming = islice(forecast([(target, plan)], self.now, None, None), 1000)
         return next((each.at for each in coming if each.state is Outlook.RUN and each.at > self.now), None)
 
     def slots(self, plan: Plan) -> list[int] | None:
-        """The slots that run, from a day before now (a jitter may carry them here); None when there are too many."""
+        """The slots that stand, from a day before now (a jitter may carry them here); None when there are too many.
+
+        Whether a pause holds is asked when they run: those stay that a jitter may carry past its end.
+        """
         if plan.mode is not Mode.SCHEDULED or plan.schedule is None:
             return []
         key = _slots_key(plan)
@@ -81,14 +81,12 @@ class Agenda:
         if self._left <= 0:
             return None
         schedule, slots = plan.schedule, []
-        ends = [pause.until for pause in plan.pauses]
-        if None in ends:
+        if _is_paused(plan, self.end + DAY):
             return []
-        resumes = max((int(end.timestamp()) for end in ends if end is not None), default=0)
         slot = schedule.next_after(self.start - DAY - 1)
         while slot is not None and slot <= self.end:
             self._left -= 1
-            if slot >= resumes and schedule.left_out(slot) is None:
+            if schedule.left_out(slot) is None and not _is_paused(plan, slot + DAY):
                 slots.append(slot)
             if len(slots) > MAX_SLOTS:
                 return None
@@ -99,12 +97,19 @@ class Agenda:
         """When a target runs in the stretch (epoch seconds, jitter included); None when too dense to say."""
         if plan is None or plan.mode is not Mode.SCHEDULED or plan.schedule is None:
             return []
-        slots = self.slots(plan)
-        if slots is None:
+        if self.slots(plan) is None:
             return None
-        jitter = plan.schedule.jitter_seconds(str(target))
-        first = bisect_right(slots, self.start - jitter)
-        return [slot + jitter for slot in slots[first:] if slot + jitter <= self.end]
+        return list(self.due(plan, plan.schedule.jitter_seconds(str(target))))
+
+    def due(self, plan: Plan, jitter: int) -> Iterator[int]:
+        """Yield when a plan's slots run in the stretch (epoch seconds) with a jitter; none when too dense to say."""
+        slots = self.slots(plan) or []
+        for slot in slots[bisect_right(slots, self.start - jitter) :]:
+            at = slot + jitter
+            if at > self.end:
+                return
+            if not _is_paused(plan, at):
+                yield at
 
     def compare(
         self, target: TargetId, old: Plan | None, new: Plan | None, renamed_from: TargetId | None = None
@@ -136,6 +141,11 @@ class Agenda:
 def _slots_key(plan: Plan) -> str:
     """Plans of the same key have the same slots: pauses are no part of the schedule's digest."""
     return f"{plan.schedule_digest} {[pause.until for pause in plan.pauses]}"
+
+
+def _is_paused(plan: Plan, instant: int) -> bool:
+    # Nearly no plan has pauses, and there are many instants to make times of.
+    return bool(plan.pauses) and plan.is_paused(_time(instant))
 
 
 def _time(instant: int) -> datetime:
@@ -252,7 +262,6 @@ def _due(desired: Desired, agenda: Agenda) -> Counter[int]:
             plans[key] = plan
     due: Counter[int] = Counter()
     for (key, jitter), count in groups.items():
-        for slot in agenda.slots(plans[key]) or ():
-            if agenda.start < slot + jitter <= agenda.end:
-                due[slot + jitter] += count
+        for instant in agenda.due(plans[key], jitter):
+            due[instant] += count
     return due

@@ -8,7 +8,7 @@ from datetime import datetime
 from reconciler.core import facts as f
 from reconciler.core.facts import Fact
 from reconciler.core.model import Instant, Reason, State, TargetId
-from reconciler.core.plan import Plan
+from reconciler.core.plan import Pause, Plan
 from reconciler.core.seen import RunSeen, Seen
 
 
@@ -49,17 +49,17 @@ class Case:
     paused: bool
 
 
+def pauses_of(plan: Plan, seen: Seen) -> tuple[Pause, ...]:
+    """The pauses of a target, those that have expired included: of the source, and of this machine alone."""
+    local = seen.local_pause
+    return plan.pauses if local is None else (*plan.pauses, local)
+
+
 def pause_of(plan: Plan, seen: Seen, wall: datetime) -> tuple[bool, datetime | None]:
     """Whether a pause holds at `wall`, and when the last of them expires (None: not by itself)."""
-    paused, latest, forever = False, wall, False
-    for pause in plan.pauses:
-        if pause.until is None:
-            paused = forever = True
-        elif pause.until > wall:
-            paused, latest = True, max(latest, pause.until)
-    if seen.pause_until is not None and seen.pause_until > wall:
-        paused, latest = True, max(latest, seen.pause_until)
-    return paused, None if forever or not paused else latest
+    ends = [pause.until for pause in pauses_of(plan, seen) if pause.holds(wall)]
+    known = [end for end in ends if end is not None]
+    return bool(ends), max(known, default=None) if len(known) == len(ends) else None
 
 
 def cancelled(run: RunSeen, reason: Reason, now: Instant) -> f.Finished:

@@ -90,14 +90,14 @@ def _of_target(
 
 def _coming(target: TargetId, plan: Plan, schedule: Schedule, at: int, slot: int, gap: str) -> Coming:
     runs, named = (datetime.fromtimestamp(instant, UTC) for instant in (at, slot))
-    state, reasons = (Outlook.GAP, (gap,)) if gap else _outlook(plan, schedule, slot)
+    state, reasons = (Outlook.GAP, (gap,)) if gap else _outlook(plan, schedule, slot, runs)
     notes = () if gap else schedule.notes(slot, str(target))
     return Coming(target, runs, named, schedule.time_zone, state, (*reasons, *notes))
 
 
-def _outlook(plan: Plan, schedule: Schedule, slot: int) -> tuple[Outlook, tuple[str, ...]]:
+def _outlook(plan: Plan, schedule: Schedule, slot: int, at: datetime) -> tuple[Outlook, tuple[str, ...]]:
     for pause in plan.pauses:
-        if pause.until is None or slot < pause.until.timestamp():
+        if pause.holds(at):
             return Outlook.PAUSED, (f"paused: {pause.reason}" if pause.reason else "paused",)
     left_out = schedule.left_out(slot)
     return (Outlook.RUN, ()) if left_out is None else (Outlook.SKIPPED, (left_out,))

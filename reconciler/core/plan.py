@@ -68,6 +68,10 @@ class Pause:
     reason: str = ""
     source: str = ""
 
+    def holds(self, at: datetime) -> bool:
+        """Whether what is due at `at` (for a slot: with its jitter) does not start because of this pause."""
+        return self.until is None or at < self.until
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:
@@ -225,6 +229,10 @@ class Plan:
     retention: Retention = Retention()
     prunable: bool = True
     renamed_from: str = ""
+
+    def is_paused(self, at: datetime) -> bool:
+        """Whether a pause that is written in the source holds at `at`."""
+        return any(pause.holds(at) for pause in self.pauses)
 
     @property
     def planning_text(self) -> str:

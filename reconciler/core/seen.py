@@ -9,6 +9,7 @@ from typing import Any
 
 from reconciler.core.facts import Ended, revive, to_json
 from reconciler.core.model import Mode, Reason, State, Trigger
+from reconciler.core.plan import Pause
 
 
 @dataclass(slots=True)
@@ -99,6 +100,11 @@ class Seen:
     pause_until: datetime | None = None
     pause_reason: str = ""
     pause_by: str = ""
+
+    @property
+    def local_pause(self) -> Pause | None:
+        """The pause of this machine alone, also one that has expired."""
+        return None if self.pause_until is None else Pause(self.pause_until, self.pause_reason)
 
     @property
     def running(self) -> list[RunSeen]:

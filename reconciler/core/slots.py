@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from reconciler.core import facts as f
-from reconciler.core.decision import Case, Decision, cancelled, pause_of, run_name
+from reconciler.core.decision import Case, Decision, cancelled, pause_of, pauses_of, run_name
 from reconciler.core.facts import Fact, epoch, from_epoch
 from reconciler.core.model import Instant, Mode, Reason, State, TargetId, Trigger
 from reconciler.core.plan import CatchUp, Concurrency, Plan, Schedule
@@ -120,9 +120,7 @@ def settle_rest(plan: Plan, seen: Seen, now: Instant) -> list[Fact]:
 
 def _paused_at(plan: Plan, seen: Seen, instant: int) -> bool:
     """Whether a slot due at `instant` fell into a pause, also one that has expired since."""
-    if seen.pause_until is not None and instant < seen.pause_until.timestamp():
-        return True
-    return any(pause.until is None or instant < pause.until.timestamp() for pause in plan.pauses)
+    return any(pause.holds(from_epoch(instant)) for pause in pauses_of(plan, seen))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from reconciler.core.decision import pause_of
+from reconciler.core.decision import pause_of, pauses_of
 from reconciler.core.model import Instant, State
 from reconciler.core.plan import Plan
 from reconciler.core.seen import Seen
@@ -65,16 +65,15 @@ def _paused(plan: Plan | None, seen: Seen, now: Instant) -> str:
     paused, until = pause_of(plan, seen, now.wall)
     if not paused:
         return ""
-    reasons = [p.reason for p in plan.pauses if p.reason and (p.until is None or p.until > now.wall)]
-    if seen.pause_until is not None and seen.pause_until > now.wall and seen.pause_reason:
-        reasons.append(seen.pause_reason)
+    reasons = [pause.reason for pause in pauses_of(plan, seen) if pause.reason and pause.holds(now.wall)]
     words = f"until {until.isoformat(timespec='seconds')}" if until else "until removed"
     return words + (f": {'; '.join(reasons)}" if reasons else "")
 
 
 def _drift(seen: Seen, now: Instant) -> str:
-    if seen.pause_until is None or seen.pause_until <= now.wall:
+    pause = seen.local_pause
+    if pause is None or pause.until is None or not pause.holds(now.wall):
         return ""
     by = f" by {seen.pause_by}" if seen.pause_by else ""
-    why = f": {seen.pause_reason}" if seen.pause_reason else ""
-    return f"paused locally{by} until {seen.pause_until.isoformat(timespec='seconds')}{why}"
+    why = f": {pause.reason}" if pause.reason else ""
+    return f"paused locally{by} until {pause.until.isoformat(timespec='seconds')}{why}"

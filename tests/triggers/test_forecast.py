@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.core.changes_time import Agenda
 from reconciler.core.forecast import Coming, Outlook, forecast, load_per_hour
 from reconciler.core.ics import calendar_text, read_events
 from reconciler.core.model import Mode, TargetId
@@ -60,6 +61,19 @@ def test_paused_slots_are_shown_until_the_pause_expires() -> None:
     ]
     for_good = [planned("backup", {"every": "24h"}, "UTC", pauses=(Pause(None),))]
     assert [coming.state for coming in forecast(for_good, START, None, 2)] == [Outlook.PAUSED] * 2
+
+
+def test_a_pause_that_ends_between_a_slot_and_its_jitter_is_over_when_the_slot_runs() -> None:
+    pauses = (Pause(datetime(2026, 3, 29, 2, 31, tzinfo=UTC), "freeze"),)
+    target, plan = planned("backup", {"cron": "30 2 * * *", "jitter": "5m"}, "UTC", pauses=pauses)
+    assert shown(forecast([(target, plan)], START, None, 2)) == [
+        "28 02:34:53+0000 backup paused paused: freeze jitter +4m53s",
+        "29 02:34:53+0000 backup run jitter +4m53s",
+    ]
+    runs_at = datetime(2026, 3, 29, 2, 34, 53, tzinfo=UTC)
+    agenda = Agenda(START, 2)
+    assert agenda.next_run(target, plan) == runs_at
+    assert agenda.runs(target, plan) == [int(runs_at.timestamp())]
 
 
 def test_targets_that_are_not_scheduled_have_no_coming_slots() -> None:
