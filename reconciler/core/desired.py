@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from reconciler.core.model import INSTALLATION, Revision, TargetId
 from reconciler.core.plan import Plan, Retention
+
+ANNOTATION_EXPIRES: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,15 @@ class RunNow:
     domain: str
     name: str
     value: str
-    requested_at: datetime | None
+    requested_at: datetime
+
+    @property
+    def expires_at(self) -> datetime:
+        return self.requested_at + ANNOTATION_EXPIRES
+
+    def is_expired(self, now: datetime) -> bool:
+        """Whether it is too late to start anything because of it."""
+        return now > self.expires_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,14 @@ class Request:
     @property
     def token(self) -> str:
         return f"{self.domain or INSTALLATION}/{self.name}"
+
+    @property
+    def expires_at(self) -> datetime:
+        return self.requested_at + self.expires_after
+
+    def is_expired(self, now: datetime) -> bool:
+        """Whether it is too late to start anything because of it, and what it names need not exist any more."""
+        return now > self.expires_at
 
 
 @dataclass(frozen=True, slots=True)

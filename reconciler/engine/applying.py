@@ -18,7 +18,6 @@ from reconciler.ports.store import Known
 
 FUTURE = timedelta(minutes=5)
 """A request that claims to be made later than this from now is refused."""
-ANNOTATION_EXPIRES = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +157,7 @@ class Applying:
                 )
                 store.amend_token(request.token, {**known["body"], "conflict": conflict})
             return
-        problem = self._untimely(request.requested_at, request.expires_after, now.wall)
+        problem = self._untimely(request, now.wall)
         body: dict[str, Any] = {
             "name": request.name,
             "domain": request.domain,
@@ -193,8 +192,7 @@ class Applying:
         store = self._board.store
         if store.token(wish.token) is not None:
             return
-        at = wish.requested_at
-        problem = self._untimely(at, ANNOTATION_EXPIRES, now.wall) if at is not None else None
+        problem = self._untimely(wish, now.wall)
         body: dict[str, Any] = {
             "name": wish.name,
             "domain": wish.domain,
@@ -208,7 +206,7 @@ class Applying:
             outcome, body["message"] = problem
             store.put_token(wish.token, wish.value, outcome, "", body)
             return
-        named = at.strftime("%Y%m%dT%H%M%SZ") if at is not None else now.wall.strftime("%Y%m%dT%H%M%SZ")
+        named = wish.requested_at.strftime("%Y%m%dT%H%M%SZ")
         nonce = "".join(c for c in wish.value.partition("#")[2] if c.isalnum())[:20]
         run = f"a-{named}" + (f"-{nonce}" if nonce else "")
         item = Wish(run=run, group=f"request/{wish.name}-{run}", requester="", note="annotation")
@@ -218,12 +216,11 @@ class Applying:
         body["targets"] = [self._wish(target, item, now) for target in sorted(targets)]
         store.put_token(wish.token, wish.value, "accepted", "", body)
 
-    def _untimely(
-        self, requested_at: datetime, expires_after: timedelta, now: datetime
-    ) -> tuple[str, str] | None:
+    def _untimely(self, request: Request | RunNow, now: datetime) -> tuple[str, str] | None:
         """Why a request is not carried out at this time: an outcome and words, or None."""
-        if now > requested_at + expires_after:
-            return "expired", f"it expired at {(requested_at + expires_after).isoformat(timespec='seconds')}"
+        if request.is_expired(now):
+            return "expired", f"it expired at {request.expires_at.isoformat(timespec='seconds')}"
+        requested_at = request.requested_at
         if requested_at > now + FUTURE:
             return "refused", f"requestedAt {requested_at.isoformat(timespec='seconds')} lies in the future"
         created = self._board.store.meta("created")

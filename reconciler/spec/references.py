@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
 
 from reconciler.core.diagnostics import suggest
-from reconciler.core.model import INSTALLATION
 from reconciler.core.units import format_duration, parse_duration
 from reconciler.spec.objects import RUN_REQUESTED_AT, Identity, SpecObject, as_key
 from reconciler.spec.parameters import check_parameters
 from reconciler.spec.plans import Fault, selects
+from reconciler.spec.requests import request_of
 from reconciler.spec.schedules import shortest_interval
 from reconciler.spec.substitution import FIXED_NAMES, references
 
@@ -101,10 +101,11 @@ def check_references(
                 yield Fault(each, "E202", message, help, ("spec", "domains", number))
     for request in index.requests:
         yield from _in_known_domain(index, request)
-        if now is None or not _is_expired(request, now):
+        asked = request_of(request)
+        if now is None or not asked.is_expired(now):
             faults = list(_request(index, request))
             # A token is used once: what it meant then must not hold up what is wanted now.
-            if faults and not is_handled(f"{request.domain or INSTALLATION}/{request.name}"):
+            if faults and not is_handled(asked.token):
                 yield from faults
     for calendar in index.calendars.values():
         yield from _in_known_domain(index, calendar)
@@ -114,11 +115,6 @@ def _in_known_domain(index: Index, item: SpecObject) -> Iterator[Fault]:
     if item.domain and item.domain not in index.domains:
         message, _ = index.unknown("Domain", item.domain, ())
         yield Fault(item, "E202", message, "the folder is named after a Domain", ())
-
-
-def _is_expired(request: SpecObject, now: datetime) -> bool:
-    requested_at = datetime.fromisoformat(request.spec["requestedAt"])
-    return now > requested_at + timedelta(seconds=parse_duration(request.spec.get("expiresAfter", "1h")))
 
 
 def _selector(index: Index, item: SpecObject) -> Iterator[Fault]:

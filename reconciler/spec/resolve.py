@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
-from reconciler.core.desired import Administrator, Desired, DomainInfo, Limits, Request, RunNow
+from reconciler.core.desired import Administrator, Desired, DomainInfo, Limits
 from reconciler.core.diagnostics import Diagnostic
 from reconciler.core.model import TargetId
 from reconciler.core.plan import Plan, Retention
-from reconciler.core.units import parse_duration
-from reconciler.spec.objects import APPROVE, RUN_REQUESTED_AT, Identity, SpecObject, as_key, digest_of
+from reconciler.spec.objects import APPROVE, Identity, SpecObject, as_key, digest_of
 from reconciler.spec.plans import Common, Fault, profile_of, retention_of, targets_of
 from reconciler.spec.references import Index, check_references
+from reconciler.spec.requests import request_of, run_now_of
 from reconciler.spec.schedules import LazySchedule
 
 Objects = Mapping[Identity, SpecObject]
@@ -172,8 +172,8 @@ def _desired(index: Index, targets: dict[TargetId, Plan]) -> Desired:
             for name, domain in index.domains.items()
         },
         administrators={each.name: _administrator(each) for each in index.administrators},
-        requests=tuple(_request(each) for each in index.requests),
-        run_now=tuple(_run_now(each) for each in index.run_now),
+        requests=tuple(request_of(each) for each in index.requests),
+        run_now=tuple(run_now_of(each) for each in index.run_now),
         limits=Limits(spec.get("maxParallel", 16), spec.get("maxParallelPerDomain")),
         retention=retention_of(spec["retention"]) if "retention" in spec else Retention(),
         prune_max_targets=(spec.get("prune") or {}).get("maxTargets", 10),
@@ -193,29 +193,3 @@ def _administrator(item: SpecObject) -> Administrator:
         spec.get("email", ""),
         tuple(spec.get("identities", ())),
     )
-
-
-def instant_of(text: str) -> datetime:
-    """Read a time with its offset as an instant, UTC."""
-    return datetime.fromisoformat(text).astimezone(UTC)
-
-
-def _request(item: SpecObject) -> Request:
-    spec = item.spec
-    return Request(
-        domain=item.domain,
-        name=item.name,
-        targets=tuple(spec["targets"]),
-        requested_at=instant_of(spec["requestedAt"]),
-        expires_after=timedelta(seconds=parse_duration(spec.get("expiresAfter", "1h"))),
-        parameters=spec.get("parameters") or {},
-        reason=spec.get("reason", ""),
-        digest=item.digest,
-        path=item.place,
-    )
-
-
-def _run_now(item: SpecObject) -> RunNow:
-    value = item.annotations[RUN_REQUESTED_AT]
-    token = f"{item.kind}/{item.domain}/{item.name}#{value}"
-    return RunNow(token, item.kind, item.domain, item.name, value, instant_of(value.partition("#")[0]))
