@@ -15,10 +15,6 @@ if TYPE_CHECKING:
 
 SOURCE = "jobs.d"
 DATABASE = "state.db"
-_KNOWN_AS = (
-    "SELECT name FROM objects WHERE kind = 'Administrator'"
-    " AND EXISTS (SELECT 1 FROM json_each(body, '$.spec.identities') WHERE value = ?)"
-)
 
 
 def repository_of(call: Call) -> str:
@@ -127,10 +123,10 @@ class opened:
 
 def viewer(call: Call, connection: sqlite3.Connection) -> Viewer:
     """Who looks: with `--as` that Administrator; who may read the state itself sees everything."""
-    from reconciler.core.access import SYSTEM, Viewer, viewer_of
+    from reconciler.core.access import owner, viewer_of
+    from reconciler.views.administrators import documents
 
     if call.as_name:
-        from reconciler.views.administrators import documents
         from reconciler.views.names import did_you_mean
 
         known = dict(documents(connection))
@@ -141,18 +137,7 @@ def viewer(call: Call, connection: sqlite3.Connection) -> Viewer:
                 did_you_mean(call.as_name, known),
             )
         return viewer_of(call.as_name, known[call.as_name])
-    name = user_name()
-    known_as = connection.execute(_KNOWN_AS, (f"unix:{name}",)).fetchall()
-    return Viewer(known_as[0][0] if len(known_as) == 1 else name, SYSTEM)
-
-
-def me(call: Call) -> str:
-    """The name under which this caller reads logs."""
-    path = os.path.join(state_of(call), DATABASE)
-    if call.as_name or not os.access(path, os.R_OK):
-        return call.as_name
-    with opened(path) as connection:
-        return viewer(call, connection).name
+    return owner(user_name(), documents(connection))
 
 
 def user_name() -> str:
@@ -160,9 +145,9 @@ def user_name() -> str:
     import pwd
 
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
-        return str(os.getuid())
+        return str(os.geteuid())
 
 
 def complete(call: Call, of: str, text: str) -> list[str]:

@@ -93,6 +93,15 @@ def viewer_of(name: str, spec: Mapping[str, Any]) -> Viewer:
     return Viewer(name, str(spec.get("role", "")), tuple(str(d) for d in spec.get("domains") or ()))
 
 
+def owner(user: str, administrators: Iterable[tuple[str, Mapping[str, Any]]]) -> Viewer:
+    """Who a user is to whom the state belongs: the Administrator (name, spec) with `unix:<user>`, else just the user.
+
+    Whatever role that Administrator has: who can write the files of the state can do everything.
+    """
+    listed = identified(f"unix:{user}", administrators)
+    return Viewer(listed.name if listed is not None else user, SYSTEM)
+
+
 def identified(identity: str, administrators: Iterable[tuple[str, Mapping[str, Any]]]) -> Viewer | None:
     """Find the Administrator (name, spec) who lists this identity, such as `unix:alice`. None: forbidden.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.clock import monotonic, sleep
 from reconciler.core import facts as f
-from reconciler.core.access import SYSTEM, Viewer, may
+from reconciler.core.access import Viewer, may
 from reconciler.core.model import TargetId
 from reconciler.daemon import planfiles
 from reconciler.daemon.folders import put_aside, run_folder, size_of
@@ -217,7 +217,7 @@ def _listens(state: Path) -> bool:
 
 
 def _impersonated(reconciler: Reconciler, name: str) -> Viewer:
-    owner = Viewer("system", SYSTEM)
+    owner = reconciler.owner(os.geteuid())
     return reconciler.impersonate(owner, name) if name else owner
 
 

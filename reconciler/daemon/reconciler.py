@@ -9,13 +9,13 @@ import shutil
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from reconciler.clock import SystemClock, monotonic, sleep
-from reconciler.core.access import SYSTEM, Viewer, identified, may, viewer_of
+from reconciler.core.access import Viewer, identified, may, owner, viewer_of
 from reconciler.core.desired import Administrator, Desired
 from reconciler.core.facts import Fact
 from reconciler.core.model import Instant, TargetId
@@ -319,16 +319,20 @@ class Reconciler:
     def viewer_of_user(self, uid: int) -> Viewer | None:
         """Who the user of a socket's peer is: root and the state's owner are system; None: nobody here."""
         if uid in (0, self.options.state.stat().st_uid):
-            return Viewer(_name_of(uid), SYSTEM)
-        listed = ((o.object.name, o.object.spec) for o in self._administrators())
-        return identified(f"unix:{_name_of(uid)}", listed)
+            return self.owner(uid)
+        return identified(f"unix:{_name_of(uid)}", self._listed())
+
+    def owner(self, uid: int) -> Viewer:
+        """Who a user is that the state belongs to, or that could open it."""
+        return owner(_name_of(uid), self._listed())
 
     def impersonate(self, viewer: Viewer, name: str) -> Viewer:
         """Let a system administrator look and act as another one."""
-        if name == viewer.name:
-            return viewer
         if not may(viewer, "impersonate"):
+            if name == viewer.name:
+                return viewer
             raise CommandError(403, f"{viewer.name} may not act as another administrator")
+        # Also of the own name: who owns the state may be listed as an Administrator that sees less.
         for stored in self._administrators():
             if stored.object.name == name:
                 return viewer_of(name, stored.object.spec)
@@ -336,6 +340,9 @@ class Reconciler:
 
     def _administrators_in_force(self) -> list[Administrator]:
         return list(self.engine.board.desired.administrators.values())
+
+    def _listed(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        return ((each.object.name, each.object.spec) for each in self._administrators())
 
     def _administrators(self) -> list[StoredObject]:
         return [each for key, each in self.stored.objects.items() if key.kind == "Administrator"]

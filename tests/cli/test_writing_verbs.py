@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,13 @@ from ruamel.yaml import YAML
 
 from reconciler.cli import requesting
 from reconciler.cli.exits import Exit
+from reconciler.cli.reading import user_name
+from reconciler.core.access import Viewer
+from reconciler.daemon.commands import perform
+from reconciler.daemon.options import Options
+from reconciler.daemon.reconciler import Reconciler
 from tests.support import database
+from tests.support.installation import document, job
 
 from .conftest import Cli
 
@@ -183,6 +190,32 @@ def test_a_request_is_run_waited_for_and_read(cli: Cli, repository: Path) -> Non
         daemon.stderr.read()
         daemon.stderr.close()
         assert daemon.wait(30) == 0
+
+
+@pytest.mark.parametrize("name", ["", "alice"])
+def test_who_owns_the_state_has_read_what_they_marked(cli: Cli, repository: Path, name: str) -> None:
+    user = user_name()
+    if name:
+        alice = document(
+            "Administrator", name, role="domain", domains=["a.example"], identities=[f"unix:{user}"]
+        )
+        (repository / "jobs.d" / "people.yaml").write_text(f"{document('Domain', 'a.example')}\n---\n{alice}")
+    (repository / "jobs.d" / "a.yaml").write_text(job("a", "true"))
+    assert cli("apply").code == Exit.OK
+    state = repository / ".reconcile"
+    with closing(sqlite3.connect(state / "state.db", isolation_level=None)) as database:
+        database.execute("UPDATE targets SET log_run = 7, log_lines = 3")
+    assert cli("get", "jobs", "--status", "unread", "-o", "name").out == "a\n"
+    perform(state, "mark_read", {"target": "a"}, directory=repository)
+    assert cli("get", "jobs", "--status", "unread", "-o", "name").out == ""
+    reconciler = Reconciler(Options(repository, state, state / "secrets"), starts=False)
+    try:
+        who = reconciler.viewer_of_user(os.geteuid())
+        assert who == Viewer(name or user, "system"), "a daemon marks under the same name"
+        if name:
+            assert reconciler.impersonate(who, name).role == "domain"
+    finally:
+        reconciler.close()
 
 
 def test_the_name_of_a_request_fits_whatever_the_job_is_called(tmp_path: Path) -> None:

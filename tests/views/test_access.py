@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.core.access import ACTS, INSTALLATION, NOBODY, SEES, Thing, Viewer, identified, may
+from reconciler.core.access import ACTS, INSTALLATION, NOBODY, SEES, Thing, Viewer, identified, may, owner
 
 SYSTEM = Viewer("root", "system")
 ALICE = Viewer("alice", "domain", ("acme.example",))
@@ -70,3 +70,9 @@ def test_an_identity_belongs_to_exactly_one_administrator() -> None:
     assert identified("unix:alice", people) == ALICE
     assert identified("unix:shared", people) is None
     assert identified("unix:nobody", people) is None
+
+
+def test_who_owns_the_state_has_the_name_of_their_administrator_and_may_everything() -> None:
+    people = [("alice", {"role": "domain", "identities": ["unix:al"]})]
+    assert owner("al", people) == Viewer("alice", "system")
+    assert owner("bo", people) == Viewer("bo", "system")

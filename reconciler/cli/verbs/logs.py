@@ -49,9 +49,8 @@ def command(call: Call, name: str, follow: bool, mark_read: bool, since: str, **
         say(f"attempt {answer['attempt']} of {answer['attempts']}; --attempt shows another")
     if mark_read:
         from reconciler.cli.acting import perform
-        from reconciler.cli.reading import me
 
-        perform(call, "mark_read", {"target": answer["target"], "administrator": me(call)})
+        perform(call, "mark_read", {"target": answer["target"]})
 
 
 def _first(call: Call, query: dict[str, Any], follow: bool) -> dict[str, Any]:
