@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from reconciler.core.access import Viewer
+    from reconciler.views.attempts import Line
 
 TAIL_BYTES: Final = 256 << 10
 _USUAL_RUNS: Final = 20
@@ -106,14 +107,24 @@ def tail_of(folder: str, attempt: int, most: int = TAIL_BYTES) -> bytes:
     if not size or not attempt:
         return b""
     begin = max(0, size - most - _SLACK_BYTES)
-    lines, _ = log.piece(begin, True)
-    texts = [line.text for line in lines]
+    lines = [line for piece, _ in log.pieces(begin, True) for line in piece]
+    gap = next((number for number, line in enumerate(lines) if line.gap), len(lines))
     secrets = log.secrets()
-    text = "\n".join(texts)
-    if secrets:
-        text = mask(text, secrets)
-    if begin:
-        # It begins within a line, perhaps within a secret, which was not recognised then.
-        first, newline, rest = text.partition("\n")
-        text = rest if newline and len(first) < most // 2 else text[_SLACK_BYTES:]
-    return text.encode("utf-8", "surrogateescape")
+    before, behind = _text(lines[:gap], secrets), _text(lines[gap + 1 :], secrets)
+    # Where something is missing, a line is cut, perhaps within a secret, which was not recognised then.
+    if begin and before:
+        before = _from_second_line(before, most)
+    if gap < len(lines):
+        parts = [before.rpartition("\n")[0], lines[gap].text, _from_second_line(behind, most)]
+        before = "\n".join(filter(None, parts))
+    return before.encode("utf-8", "surrogateescape")
+
+
+def _text(lines: list[Line], secrets: list[str]) -> str:
+    text = "\n".join(line.text for line in lines)
+    return mask(text, secrets) if secrets else text
+
+
+def _from_second_line(text: str, most: int) -> str:
+    first, newline, rest = text.partition("\n")
+    return rest if newline and len(first) < most // 2 else text[_SLACK_BYTES:]

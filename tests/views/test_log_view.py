@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.access import SYSTEM, Viewer
+from reconciler.core.logs import gap_text
 from reconciler.views import BadQuery, UnknownName, attempts, look
 from reconciler.views.attempts import AttemptLog, Entry
+from reconciler.views.report import tail_of
 from tests.support import database
 
 ROOT = Viewer("root", SYSTEM)
@@ -152,3 +155,18 @@ def test_runs_and_attempts_are_found_by_their_names(connection: sqlite3.Connecti
     with pytest.raises(UnknownName) as error:
         texts(connection, name="bakup")
     assert error.value.hint == "did you mean `backup`?"
+
+
+@pytest.mark.parametrize("gap", [70, 4 << 20])
+def test_the_end_of_a_log_is_told_wherever_its_gap_lies(
+    connection: sqlite3.Connection, state: Path, gap: int
+) -> None:
+    folder = ended(connection, state, b"head\ns3cr")
+    with open(folder / "log", "r+b") as log:
+        log.seek(gap, os.SEEK_END)
+        log.write(b"alue\nit broke\nhere\n")
+    (folder / "log.gap").write_text(json.dumps({"offset": 9, "length": gap}))
+    lines = tail_of(str(folder.parent), 1).decode().split("\n")
+    assert lines[-2:] == ["it broke", "here"]
+    hole = gap_text({"offset": 9, "length": gap})
+    assert lines[:-2] == ([hole] if gap > 100 else ["head", hole])
