@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import smtplib
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from email.utils import formatdate
@@ -23,6 +23,13 @@ _MOST_AUTHORS = 10
 
 class _Unreachable(Exception):
     """Nothing can be sent at the moment; the text says why and what to do."""
+
+
+def server_of(mail: Mapping[str, Any]) -> tuple[str, int, str]:
+    """The host and port of the Installation's `mail`, and how it is encrypted: none, starttls or tls."""
+    url = urlsplit(str(mail["smtp"]))
+    tls = "tls" if url.scheme == "smtps" else str(mail.get("tls") or "starttls")
+    return url.hostname or "localhost", url.port or _PORTS[tls], tls
 
 
 def make(setting: Setting) -> Mailer:
@@ -65,9 +72,7 @@ class Mailer:
         mail = self._setting.mail
         if mail is None:
             raise _Unreachable("there is no `mail` in the Installation, so no mail can be sent")
-        tls = "tls" if str(mail["smtp"]).startswith("smtps:") else str(mail.get("tls") or "starttls")
-        url = urlsplit(str(mail["smtp"]))
-        host, port = url.hostname or "localhost", url.port or _PORTS[tls]
+        host, port, tls = server_of(mail)
         link: smtplib.SMTP | None = None
         try:
             context = ssl.create_default_context()

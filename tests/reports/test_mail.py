@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from reconciler.cli.doctoring import jobs as doctoring
 from reconciler.core.report import message_id
 from reconciler.notifiers import send_all
-from reconciler.notifiers.mail import Mailer
+from reconciler.notifiers.mail import Mailer, server_of
 from reconciler.ports.notifier import Outcome, Parcel, Receipt, Setting
 from tests.reports.smtpd import PASSWORD, USER, Server, make_certificate, serving
 
@@ -241,3 +242,28 @@ def test_a_name_in_another_script_asks_for_smtputf8(tmp_path: Path) -> None:
         assert "SMTPUTF8" in server.options
         assert server.accepted[0][0] == ["jürgen@xn--bcher-kva.example"]
         assert "jürgen@" in server.messages[0]["To"]
+
+
+@pytest.mark.parametrize(
+    ("mail", "server"),
+    [
+        ({"smtp": "smtp://mx.example.org"}, ("mx.example.org", 587, "starttls")),
+        ({"smtp": "smtp://mx.example.org", "tls": "none"}, ("mx.example.org", 25, "none")),
+        ({"smtp": "smtps://mx.example.org", "tls": "starttls"}, ("mx.example.org", 465, "tls")),
+        ({"smtp": "smtp://:2525", "tls": "tls"}, ("localhost", 2525, "tls")),
+    ],
+)
+def test_the_server_and_its_usual_port_follow_from_the_installation(
+    mail: dict[str, str], server: tuple[str, int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert server_of(mail) == server
+    asked: list[tuple[str, int]] = []
+
+    def refuse(host: str, port: int, **_: object) -> None:
+        asked.append((host, port))
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr("smtplib.SMTP", refuse)
+    monkeypatch.setattr("smtplib.SMTP_SSL", refuse)
+    doctoring._mail(mail)
+    assert asked == [server[:2]], "`reconcile doctor` asks the same server"

@@ -125,25 +125,24 @@ def _source(subject: Subject) -> Iterator[Finding]:
 
 def _mail(mail: dict[str, Any]) -> Finding:
     import smtplib
-    from urllib.parse import urlsplit
 
-    url = urlsplit(str(mail["smtp"]))
-    tls = mail.get("tls", "starttls")
-    implicit = tls == "tls" or url.scheme == "smtps"
-    where = f"{url.hostname}:{url.port or (465 if implicit else 25)}"
-    make = smtplib.SMTP_SSL if implicit else smtplib.SMTP
+    from reconciler.notifiers.mail import server_of
+
+    host, port, tls = server_of(mail)
+    where = f"{host}:{port}"
+    make = smtplib.SMTP_SSL if tls == "tls" else smtplib.SMTP
     help = "reports wait until it is; see Installation.mail, the network and the server"
     try:
-        server = make(url.hostname or "", url.port or (465 if implicit else 25), timeout=MAIL_SECONDS)
+        server = make(host, port, timeout=MAIL_SECONDS)
         with contextlib.closing(server):
             code, answer = server.ehlo(socket.getfqdn())
             if code != 250:
                 said = answer.decode(errors="replace")
                 return Finding("mail", "error", f"{where} refuses us: {code} {said}", help)
-            if tls == "starttls" and not implicit and not server.has_extn("starttls"):
+            if tls == "starttls" and not server.has_extn("starttls"):
                 text = f"{where} offers no STARTTLS, and `tls: starttls` is wanted"
                 return Finding("mail", "error", text, "set Installation.mail.tls to what the server can")
-            if mail.get("username") and implicit and not server.has_extn("auth"):
+            if mail.get("username") and tls == "tls" and not server.has_extn("auth"):
                 return Finding("mail", "warning", f"{where} offers no login, and there is a username", help)
     except (OSError, smtplib.SMTPException) as error:
         return Finding("mail", "error", f"{where} cannot be reached: {error}", help)
