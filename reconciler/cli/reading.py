@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.exits import Exit, Failure
+from reconciler.ports.database import opened as opened
 
 if TYPE_CHECKING:
     import sqlite3
@@ -101,24 +102,6 @@ def _looked(call: Call, path: str, view: str, words: dict[str, str]) -> dict[str
         raise Failure(
             Exit.FAILED, f"could not read {path}: {error}", "`reconcile doctor` says what is wrong with it"
         ) from None
-
-
-class opened:
-    """The database for reading, closed at the end: a connection's own `with` ends a transaction only."""
-
-    def __init__(self, path: str) -> None:
-        import sqlite3
-        from urllib.parse import quote
-
-        self._connection = sqlite3.connect(
-            f"file:{quote(path)}?mode=ro", uri=True, isolation_level=None, timeout=10.0
-        )
-
-    def __enter__(self) -> sqlite3.Connection:
-        return self._connection
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
 
 
 def viewer(call: Call, connection: sqlite3.Connection) -> Viewer:

@@ -10,7 +10,6 @@ import json
 import os
 import socket
 import socketserver
-import sqlite3
 import struct
 import threading
 from collections.abc import Callable, Mapping
@@ -23,6 +22,7 @@ from urllib.parse import parse_qsl, urlsplit
 from reconciler.core.access import Viewer
 from reconciler.daemon.sync import MAX_BODY as SYNC_BODY
 from reconciler.daemon.sync import SyncDoor
+from reconciler.ports.database import opened
 from reconciler.views import BadQuery, UnknownName, look
 
 MAX_BODY = 1 << 20
@@ -106,11 +106,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _view(self, name: str, query: dict[str, str]) -> Mapping[str, Any]:
         who = self._who(query.pop("as", ""))
-        db = sqlite3.connect(f"file:{self.server.doors.database}?mode=ro", uri=True, isolation_level=None)
-        try:
+        with opened(self.server.doors.database) as db:
             return look(name, db, who, query)
-        finally:
-            db.close()
 
     def _body(self, most: int) -> bytes:
         text = self.headers.get("Content-Length") or "0"

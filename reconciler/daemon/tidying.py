@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import closing
 from typing import Any, Final, Protocol
 
 from reconciler.clock import monotonic, wall
@@ -21,6 +22,7 @@ from reconciler.core.retention import GRACE_SECONDS, Entry, Going, pinned, what_
 from reconciler.daemon import folders
 from reconciler.daemon.options import Options
 from reconciler.engine.engine import Engine
+from reconciler.ports.database import opened
 
 SWEEP_SECONDS: Final = 3600.0
 """Between two looks at all targets; one that had an end is looked at soon after it."""
@@ -131,8 +133,8 @@ class Tidying:
     def _desired(self) -> Desired:
         return self._reconciler.engine.board.desired
 
-    def _open(self) -> _Reading:
-        return _Reading(f"file:{self._state / 'state.db'}?mode=ro")
+    def _open(self) -> closing[sqlite3.Connection]:
+        return opened(self._state / "state.db")
 
     def _rules(self, target: TargetId) -> Retention:
         plan = self._desired.targets.get(target)
@@ -255,16 +257,3 @@ def _entries(
 def _in_transaction(store: Any, change: Callable[[], Any]) -> None:
     with store.transaction():
         change()
-
-
-class _Reading:
-    """A connection for reading, closed at the end of a `with`."""
-
-    def __init__(self, uri: str) -> None:
-        self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10.0)
-
-    def __enter__(self) -> sqlite3.Connection:
-        return self._connection
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()

@@ -11,6 +11,7 @@ from typing import Final
 
 from reconciler.core.facts import Fact
 from reconciler.core.model import TargetId
+from reconciler.ports.database import uri_of
 from reconciler.ports.output import Output, Setting
 
 FLUSH_SECONDS: Final = 0.01
@@ -36,7 +37,7 @@ class Outputs:
 
     def __init__(self, state: Path, metrics_max_targets: int = 10_000) -> None:
         self._database = sqlite3.connect(
-            f"file:{state / 'state.db'}?mode=ro",
+            uri_of(state / "state.db"),
             uri=True,
             isolation_level=None,
             check_same_thread=False,

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client import (
@@ -26,6 +27,7 @@ from reconciler import __version__
 from reconciler.core.facts import Ended, Fact, Finished, Settled, Started
 from reconciler.core.model import INSTALLATION, TargetId
 from reconciler.outputs import files, target_metrics
+from reconciler.ports.database import opened
 from reconciler.ports.output import Setting
 from reconciler.ports.source import HeldReason
 
@@ -48,7 +50,7 @@ class Metrics:
     def __init__(self, setting: Setting) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._path = setting.state / "metrics.prom"
-        self._uri = f"file:{setting.state / 'state.db'}?mode=ro"
+        self._state = setting.state / "state.db"
         self._database = setting.database
         self._most = setting.metrics_max_targets
         self._lock = threading.Lock()
@@ -62,7 +64,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._make_counters()
         ProcessCollector(registry=self.registry)
-        self.registry.register(_State(self._uri))
+        self.registry.register(_State(self._state))
 
     def _make_counters(self) -> None:
         own: dict[str, Any] = {"namespace": "reconciler", "registry": self.registry}
@@ -153,11 +155,8 @@ class Metrics:
         with self._lock:
             if self._stale:
                 self._stale = False
-                database = sqlite3.connect(self._uri, uri=True, timeout=10.0)
-                try:
+                with opened(self._state) as database:
                     self._block = target_metrics.block(database, self._most)
-                finally:
-                    database.close()
             return own + self._block
 
     def _write(self) -> None:
@@ -195,16 +194,13 @@ class Metrics:
 class _State(Collector):
     """What is counted in the state itself, so that a restart does not begin at zero."""
 
-    def __init__(self, uri: str) -> None:
-        self._uri = uri
+    def __init__(self, path: Path) -> None:
+        self._path = path
 
     def collect(self) -> Iterator[Metric]:
-        database = sqlite3.connect(self._uri, uri=True, timeout=10.0)
-        try:
+        with opened(self._path) as database:
             yield from self._source(database)
             yield from self._counts(database)
-        finally:
-            database.close()
 
     def _source(self, database: sqlite3.Connection) -> Iterator[Metric]:
         row = database.execute("SELECT value FROM meta WHERE key = 'source'").fetchone()

@@ -6,13 +6,15 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+from reconciler.ports.database import reading
+
 
 def handled_in(database: Path) -> Callable[[str], bool]:
     """Tell of a token whether it was handled; without a database none was."""
 
     def is_handled(token: str) -> bool:
         try:
-            db = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10.0)
+            db = reading(database)
         except sqlite3.OperationalError:
             return False
         try:

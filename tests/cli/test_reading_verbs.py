@@ -9,9 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.cli.doctoring import Subject
+from reconciler.cli.doctoring.state import findings as state_findings
 from reconciler.cli.exits import Exit
 from reconciler.cli.out import Column, cut, table, width_of
 from reconciler.cli.times import ago, span
+from reconciler.outputs import Outputs
+from reconciler.store.schema import VERSION
+from reconciler.store.tokens import handled_in
 from tests.support import database
 from tests.support.database import NOON
 
@@ -213,3 +218,26 @@ def test_watching_shows_in_place_until_ctrl_c(repository: Path) -> None:
     assert seen.startswith(b"\x1b[2J\x1b[H")
     assert "\033[32m✔ success\033[0m".encode() in seen
     assert b"Traceback" not in seen
+
+
+def test_the_path_of_the_state_may_have_any_character(cli: Cli, tmp_path: Path) -> None:
+    folder = tmp_path / "a#b?c=d%41 &é"
+    connection = database.make(folder)
+    connection.execute("PRAGMA application_id = 0x7265636F")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    database.target(connection, "backup")
+    database.insert(connection, "tokens", token="t", digest="d", handled=NOON, outcome="accepted", body="{}")
+    connection.close()
+    assert cli("--state", str(folder), "get", "jobs", "-o", "name").out == "backup\n"
+    assert handled_in(folder / "state.db")("t")
+    outputs = Outputs(folder)
+    page = outputs["metrics"].page()  # type: ignore[attr-defined]
+    outputs.close(NOON)
+    assert b"reconciler_targets" in page
+    assert (folder / "metrics.prom").exists()
+    subject = Subject(str(folder), "", "", NOON)
+    assert subject.rows("SELECT job FROM targets") == [("backup",)]
+    assert not [each for each in state_findings(subject) if each.check == "state" and each.severity != "ok"]
+    assert subject.database is not None
+    subject.database.close()
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]

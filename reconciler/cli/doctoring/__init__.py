@@ -15,6 +15,8 @@ from functools import cached_property
 from importlib import import_module
 from typing import Any, Final
 
+from reconciler.ports.database import reading
+
 SEVERITIES: Final = ("ok", "info", "warning", "error")
 
 
@@ -45,14 +47,10 @@ class Subject:
     @cached_property
     def database(self) -> sqlite3.Connection | None:
         """The state for reading; None when it is not there or cannot be used (the part `state` says why)."""
-        from urllib.parse import quote
-
         path = f"{self.state}/state.db"
         if not os.path.isfile(path):
             return None
-        connection = sqlite3.connect(
-            f"file:{quote(path)}?mode=ro", uri=True, isolation_level=None, timeout=10.0
-        )
+        connection = reading(path)
         try:
             for kind, name, body in connection.execute("SELECT kind, name, body FROM objects"):
                 self.specs[kind, name] = json.loads(body).get("spec") or {}

@@ -8,9 +8,9 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
 
 from reconciler.cli.doctoring import Finding, Subject
+from reconciler.ports.database import opened
 
 LOW_BYTES = 256 << 20
 FULL_BYTES = 32 << 20
@@ -39,8 +39,7 @@ def _database(subject: Subject) -> Iterator[Finding]:
         yield Finding("state", "error", f"there is no {path}", help)
         return
     try:
-        db = sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, isolation_level=None, timeout=10.0)
-        try:
+        with opened(path) as db:
             application = db.execute("PRAGMA application_id").fetchone()[0]
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if application != APPLICATION_ID:
@@ -55,8 +54,6 @@ def _database(subject: Subject) -> Iterator[Finding]:
                 db.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("freelist_count", "page_size", "page_count")
             )
-        finally:
-            db.close()
     except sqlite3.Error as error:
         yield Finding("state", "error", f"could not read {path}: {error}", REBUILD)
         return
