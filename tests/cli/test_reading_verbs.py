@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.doctoring import Subject
+from reconciler.cli.doctoring.runs import findings as runs_findings
 from reconciler.cli.doctoring.state import findings as state_findings
 from reconciler.cli.exits import Exit
 from reconciler.cli.out import Column, cut, table, width_of
@@ -241,3 +242,19 @@ def test_the_path_of_the_state_may_have_any_character(cli: Cli, tmp_path: Path) 
     assert subject.database is not None
     subject.database.close()
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+def test_only_a_run_that_was_running_has_ended_without_a_daemon(
+    state: sqlite3.Connection, repository: Path
+) -> None:
+    folder = repository / ".reconcile"
+    for run, is_in in (("20261122T130000Z", "queued"), ("20261122T140000Z", "running")):
+        database.ran(state, "backup", "", run, is_in)
+        lines = [{"target": "backup"}, {"pid": 1, "ticks": 1, "boot": "b"}]
+        attempt = database.attempt(folder, "backup", "", run)
+        (attempt / "order.json").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    subject = Subject(str(folder), "", "", NOON)
+    said = [each.message for each in runs_findings(subject) if "ended while" in each.message]
+    assert said == ["1 runs ended while no daemon was there: _installation/backup/20261122T140000Z/1"]
+    assert subject.database is not None
+    subject.database.close()

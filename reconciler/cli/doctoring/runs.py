@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from reconciler.cli.doctoring import Finding, Subject
 from reconciler.ports import process
@@ -17,17 +17,18 @@ PROBE = "_probe"
 def findings(subject: Subject) -> Iterator[Finding]:
     if subject.database is None:
         return
-    running = {
-        f"{domain or INSTALLATION}/{job}/{run}/{attempts}"
-        for job, domain, run, attempts in subject.rows(
-            "SELECT job, domain, run, attempts FROM runs WHERE state IN ('running', 'queued')"
+    states = {
+        f"{domain or INSTALLATION}/{job}/{run}/{attempts}": state
+        for job, domain, run, attempts, state in subject.rows(
+            "SELECT job, domain, run, attempts, state FROM runs WHERE state IN ('running', 'queued')"
         )
     }
-    yield from _processes(subject, running)
+    yield from _processes(subject, states)
     yield from _directories(subject)
 
 
-def _processes(subject: Subject, running: set[str]) -> Iterator[Finding]:
+def _processes(subject: Subject, states: Mapping[str, str]) -> Iterator[Finding]:
+    """Compare what lives with `states`: the last attempt of each run that is not over, and the run's state."""
     mark = os.fsencode(f"RECONCILE_STATE_DIR={os.path.realpath(subject.state)}")
     stray: dict[str, list[int]] = {}
     alive: set[str] = set()
@@ -38,14 +39,19 @@ def _processes(subject: Subject, running: set[str]) -> Iterator[Finding]:
         if attempt is None or not process.carries(one.pid, frozenset((mark,))):
             continue
         alive.add(attempt)
-        if attempt not in running and f"/{PROBE}/" not in attempt:
+        if attempt not in states and f"/{PROBE}/" not in attempt:
             stray.setdefault(attempt, []).append(one.pid)
     for attempt, pids in sorted(stray.items()):
         text = f"{attempt} is over or unknown, and these processes of it live: {', '.join(map(str, pids[:SHOWN]))}"
         yield Finding(
             "orphans", "warning", text, f"look at them, then `kill {' '.join(map(str, pids[:SHOWN]))}`"
         )
-    dead = [each for each in sorted(running - alive) if _has_ended(subject, each)]
+    # The last attempt of a queued run is over and known to be: the run waits for the next one.
+    dead = [
+        each
+        for each, state in sorted(states.items())
+        if state == "running" and each not in alive and _has_begun(subject, each)
+    ]
     if dead and not _answers(subject):
         text = f"{len(dead)} runs ended while no daemon was there: {', '.join(dead[:SHOWN])}"
         yield Finding("orphans", "info", text, "`reconcile serve` records how they ended")
@@ -53,7 +59,7 @@ def _processes(subject: Subject, running: set[str]) -> Iterator[Finding]:
         yield Finding("orphans", "ok", f"{len(alive)} runs have processes, all of them known")
 
 
-def _has_ended(subject: Subject, attempt: str) -> bool:
+def _has_begun(subject: Subject, attempt: str) -> bool:
     journal = read_journal(f"{subject.state}/runs/{attempt}")
     return journal.start is not None
 
