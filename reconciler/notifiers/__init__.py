@@ -32,7 +32,7 @@ def send_all(parcels: Sequence[Parcel], setting: Setting) -> Iterator[Receipt]:
     by_address: dict[str, list[Parcel]] = {}
     for parcel in parcels:
         try:
-            address = "mailto:" if parcel.medium == MAIL else webhook_address(setting, parcel.recipient)
+            address = "mailto:" if parcel.medium == MAIL else webhook_of(setting, parcel.recipient)[0]
         except OSError as error:
             why = f"cannot read the secret `{parcel.recipient}` in {setting.secrets}: {error.strerror}"
             yield Receipt(parcel.id, Outcome.LATER, why)
@@ -48,7 +48,11 @@ def send_all(parcels: Sequence[Parcel], setting: Setting) -> Iterator[Receipt]:
         yield from module.make(setting).send(some, address)
 
 
-def webhook_address(setting: Setting, name: str) -> str:
-    """The address of a webhook: the first line of the secret of its name."""
-    text = (setting.secrets / name).read_text(encoding="utf-8")
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+def webhook_of(setting: Setting, name: str) -> tuple[str, str]:
+    """The address and the key of a webhook: the first two lines of the secret of its name that are not blank.
+
+    "" stands for what is not there. Raise OSError.
+    """
+    lines = (setting.secrets / name).read_text(encoding="utf-8").split("\n")
+    address, key, *_ = *filter(None, map(str.strip, lines)), "", ""
+    return address, key

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from reconciler import __version__
 from reconciler.core.report_page import page_of
+from reconciler.notifiers import webhook_of
 from reconciler.ports.notifier import TIMEOUT_SECONDS, Outcome, Parcel, Receipt, Setting
 
 SCHEMES = ("http", "https")
@@ -38,7 +39,8 @@ class Webhook:
     def send(self, parcels: Sequence[Parcel], address: str) -> Iterator[Receipt]:
         for parcel in parcels:
             try:
-                status, reason = self._post(address, self.event(parcel), self._key(parcel.recipient))
+                _, key = webhook_of(self._setting, parcel.recipient)
+                status, reason = self._post(address, self.event(parcel), key.encode())
             except (OSError, http.client.HTTPException, ValueError) as error:
                 # One of several webhooks: its server's trouble is not that of the others.
                 why = (
@@ -72,10 +74,6 @@ class Webhook:
         if len(items) == 1:
             event["subject"] = items[0]["target"]
         return event
-
-    def _key(self, name: str) -> bytes:
-        lines = (self._setting.secrets / name).read_text(encoding="utf-8").split("\n")
-        return lines[1].strip().encode() if len(lines) > 1 else b""
 
     def _post(self, address: str, event: Mapping[str, Any], key: bytes) -> tuple[int, str]:
         body = json.dumps(event, ensure_ascii=False).encode("utf-8", "replace")

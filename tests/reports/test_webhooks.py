@@ -86,6 +86,15 @@ def test_an_event_is_signed_and_says_what_happened(tmp_path: Path, receiver: Rec
     assert "tail" not in outcome
 
 
+def test_blank_lines_of_the_secret_do_not_make_the_address_the_key(tmp_path: Path, receiver: Receiver) -> None:
+    (tmp_path / "pager").write_text(f"\n  {receiver.address}\r\n\r\nthe key\r\n")
+    (receipt,) = send_all([parcel()], setting(tmp_path))
+    assert receipt.outcome is Outcome.SENT
+    ((_, headers, body),) = receiver.got
+    signature = hmac.new(b"the key", body, hashlib.sha256).hexdigest()
+    assert headers["X-Reconciler-Signature"] == f"sha256={signature}"
+
+
 def test_without_a_key_nothing_is_signed(tmp_path: Path, receiver: Receiver) -> None:
     (tmp_path / "pager").write_text(receiver.address)
     assert [receipt.outcome for receipt in send_all([parcel()], setting(tmp_path))] == [Outcome.SENT]
