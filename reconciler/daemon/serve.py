@@ -163,6 +163,7 @@ class Daemon:
         for server in self._servers:
             server.close()
         self.outputs.close()
+        self._say_of_outputs()
         self.reconciler.note_daemon(None)
         (self.options.state / "control.sock").unlink(missing_ok=True)
         self.reconciler.close()
@@ -201,6 +202,7 @@ class Daemon:
             busy = wait == 0.0 or bool(self._selector.select(max(0.0, min(QUIET_SECONDS, end - monotonic()))))
             if (not busy and monotonic() < end - QUIET_SECONDS) or monotonic() > flushed + FLUSH_AT_LEAST_SECONDS:
                 until_flush = self.outputs.flush()
+                self._say_of_outputs()
                 flushed = monotonic()
                 end = min(end, flushed + (HEARTBEAT_SECONDS if until_flush is None else until_flush))
             if not busy:
@@ -270,6 +272,10 @@ class Daemon:
     def _problem(self) -> str:
         """What keeps every run from starting at the moment."""
         return self.reconciler.engine.problem or self.reconciler.executor.problem
+
+    def _say_of_outputs(self) -> None:
+        for text, level in self.outputs.news():
+            self.journal.say(text, level)
 
     # What the doors answer.
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from reconciler.core.facts import Finished, Started
-from reconciler.core.model import State, TargetId
+from reconciler.core.model import Instant, State, TargetId
+from reconciler.daemon.outputs import Outputs as Written
 from reconciler.outputs import Outputs, files, history, status_files
 from tests.support import database
 from tests.support.database import NOON
@@ -329,3 +330,33 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
     assert reader.read() == "one\n"
     assert os.listdir(path.parent) == ["file"]
     reader.close()
+
+
+def test_an_output_that_fails_is_said_once_and_its_return_too(
+    state: Path, connection: sqlite3.Connection
+) -> None:
+    class Clock:
+        seconds = NOON
+
+        def now(self) -> Instant:
+            return Instant(datetime.fromtimestamp(self.seconds, UTC), 0.0, "boot")
+
+    ran(connection)
+    clock = Clock()
+    written = Written(state, clock)
+    (state / "status").write_text("a file where the folder should be")
+    assert written.news() == []
+    for _ in range(3):
+        written.changed({BACKUP})
+        written.flush()
+        clock.seconds += 60
+        written.flush()
+    ((text, level),) = written.news()
+    assert "status" in text
+    assert level == 4
+    (state / "status").unlink()
+    clock.seconds += 60
+    written.flush()
+    assert written.news() == [("status_files is written again", 6)]
+    written.close()
+    assert written.news() == []
