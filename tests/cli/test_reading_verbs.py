@@ -6,13 +6,14 @@ import json
 import os
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reconciler.cli.doctoring import Subject
 from reconciler.cli.doctoring.runs import findings as runs_findings
 from reconciler.cli.doctoring.state import findings as state_findings
-from reconciler.cli.exits import Exit
+from reconciler.cli.exits import Exit, Failure
 from reconciler.cli.out import Column, cut, table, width_of
 from reconciler.cli.times import ago, span
 from reconciler.outputs import Outputs
@@ -258,3 +259,34 @@ def test_only_a_run_that_was_running_has_ended_without_a_daemon(
     assert said == ["1 runs ended while no daemon was there: _installation/backup/20261122T140000Z/1"]
     assert subject.database is not None
     subject.database.close()
+
+
+@pytest.mark.parametrize(("form", "first"), [("json", '{"seq": 1,'), ("name", "1"), ("table", "")])
+@pytest.mark.usefixtures("state")
+def test_events_are_watched_in_the_form_that_was_asked_for(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, form: str, first: str
+) -> None:
+    answers = iter([[], [1, 2], [3]])
+
+    def read(*_: object, **__: object) -> dict[str, Any]:
+        found = next(answers, None)
+        if found is None:
+            raise Failure(Exit.FAILED, "enough")
+        return {
+            "items": [{"seq": n, "at": "2026", "target": "a", "kind": "Left", "text": "t"} for n in found]
+        }
+
+    monkeypatch.setattr("reconciler.cli.verbs.events.read", read)
+    monkeypatch.setattr("reconciler.cli.waiting.pause", lambda seconds: None)
+    lines = cli("events", "-w", "-o", form).out.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith(first)
+    if form == "json":
+        assert [json.loads(line)["seq"] for line in lines] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("form", ["yaml", "markdown"])
+@pytest.mark.usefixtures("state")
+def test_a_document_cannot_be_watched_for_events(cli: Cli, form: str) -> None:
+    said = cli("events", "-w", "-o", form)
+    assert (said.code, said.out) == (Exit.USAGE, "")
