@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from reconciler.cli.exits import Exit, Failure
-from reconciler.ports.source import READ_LIMIT, TREE, is_document, is_ignored
+from reconciler.ports.source import READ_LIMIT, TREE, is_ignored
 
 if TYPE_CHECKING:
     from reconciler.spec.validate import Validated
@@ -37,6 +37,3 @@ def validated(repository: str) -> Validated:
 
     return validate_tree(files_of(repository), wall())
 
-
-def document_count(repository: str) -> int:
-    return sum(is_document(path) for path, _ in files_of(repository))

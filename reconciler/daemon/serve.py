@@ -112,7 +112,6 @@ class Daemon:
             metrics=self.outputs.metrics_page,
             sync=SyncDoor(options.secrets, lambda: self.loading.hint("sync")),
             ready=self._ready,
-            healthy=lambda: "",
         )
 
     def run(self) -> int:

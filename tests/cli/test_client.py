@@ -32,7 +32,6 @@ def served(repository: Path, state: sqlite3.Connection, request: pytest.FixtureR
         impersonate=lambda who, name: who,
         metrics=lambda: b"",
         ready=lambda: "",
-        healthy=lambda: "",
         sync=SyncDoor(folder, lambda: None),
     )
     server = serve_control(folder, doors)

@@ -125,11 +125,3 @@ def _counts(counts: dict[str, int]) -> str:
     return (
         ", ".join(f"{counts[key]} {word}" for key, word in words.items() if counts[key]) or "none is running"
     )
-
-
-def warn_without_daemon(call: Call) -> None:
-    """Say that nothing will happen before a daemon runs."""
-    from reconciler.cli.acting import daemon_answers
-
-    if not daemon_answers(state_of(call)):
-        say("no daemon is running: `reconcile serve` carries it out, or `reconcile serve --once` once")
