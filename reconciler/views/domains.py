@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from reconciler.views.rows import Where, in_domain, iso
+from reconciler.views.rows import Where, containing, in_domain, iso, with_labels
 
 if TYPE_CHECKING:
     import sqlite3
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from reconciler.core.access import Viewer
 
 _BAD = "'failure', 'interrupted', 'missed'"
+_DOMAINS = (
+    "SELECT name, body, json_extract(body, '$.spec.description') AS description,"
+    " coalesce(json_extract(body, '$.metadata.labels'), '{}') AS labels FROM objects WHERE kind = 'Domain'"
+)
 
 
 def view(connection: sqlite3.Connection, who: Viewer, query: Mapping[str, str]) -> dict[str, Any]:
@@ -35,8 +39,6 @@ def view(connection: sqlite3.Connection, who: Viewer, query: Mapping[str, str]) 
         spec, labels = documents[name]
         targets, running, queued, failing, overdue, next_run = counted.get(name, (0, 0, 0, 0, 0, None))
         description = str(spec.get("description") or "")
-        if not _chosen(query, name, description, labels):
-            continue
         items.append(
             {
                 "name": name,
@@ -56,23 +58,12 @@ def view(connection: sqlite3.Connection, who: Viewer, query: Mapping[str, str]) 
 def _documents(
     connection: sqlite3.Connection, who: Viewer, query: Mapping[str, str]
 ) -> dict[str, tuple[dict[str, Any], dict[str, str]]]:
+    where = Where(who, "name")
+    in_domain(where, who, query, "name")
+    with_labels(where, query)
+    containing(connection, where, query, "name, description")
     found = {}
-    for name, body in connection.execute("SELECT name, body FROM objects WHERE kind = 'Domain'"):
-        if not who.sees(name) or query.get("domain", name) != name:
-            continue
+    for name, body in connection.execute(f"SELECT name, body FROM ({_DOMAINS}) WHERE {where}", where.values):
         document = json.loads(body)
         found[name] = (document.get("spec") or {}, (document.get("metadata") or {}).get("labels") or {})
     return found
-
-
-def _chosen(query: Mapping[str, str], name: str, description: str, labels: Mapping[str, str]) -> bool:
-    word = query.get("contains", "").casefold()
-    if word and word not in name.casefold() and word not in description.casefold():
-        return False
-    terms = [term.partition("=") for term in query.get("label", "").split(",") if term]
-    return all(
-        (labels.get(key.removesuffix("!")) != value)
-        if key.endswith("!")
-        else (labels.get(key) == value if sign else key in labels)
-        for key, sign, value in terms
-    )

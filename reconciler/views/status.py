@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from reconciler.ports.source import area_of
 from reconciler.views.rows import Where, in_domain
 
 if TYPE_CHECKING:
@@ -65,9 +66,7 @@ def _rejected(connection: sqlite3.Connection, who: Viewer) -> list[dict[str, Any
     for path, text in connection.execute(
         "SELECT path, rejected FROM files WHERE rejected != '' ORDER BY path"
     ):
-        parts = path.split("/")
-        domain = parts[2] if parts[1:2] == ["domains"] and len(parts) > 3 else ""
-        if who.sees(domain):
+        if who.sees(area_of(path) or ""):
             first = json.loads(text)[:1]
             found.append({"path": path, "errors": [_short(one) for one in first]})
     return found

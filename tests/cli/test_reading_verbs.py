@@ -290,3 +290,30 @@ def test_events_are_watched_in_the_form_that_was_asked_for(
 def test_a_document_cannot_be_watched_for_events(cli: Cli, form: str) -> None:
     said = cli("events", "-w", "-o", form)
     assert (said.code, said.out) == (Exit.USAGE, "")
+
+
+@pytest.mark.parametrize(
+    ("filters", "names"),
+    [
+        (["-l", "team=ops"], ["acme.example"]),
+        (["-l", "team!=ops"], ["globex.example"]),
+        (["-l", "team"], ["acme.example"]),
+        (["-l", "team= ops"], ["acme.example"]),
+        (["--contains", "ACME"], ["acme.example"]),
+        (["-n", "globex.example"], ["globex.example"]),
+        ([], ["acme.example", "globex.example"]),
+    ],
+)
+def test_domains_are_chosen_by_the_filters_of_targets(
+    cli: Cli, state: sqlite3.Connection, filters: list[str], names: list[str]
+) -> None:
+    state.execute(
+        """UPDATE objects SET body = json_set(body, '$.metadata.labels', json('{"team": "ops"}'))"""
+        " WHERE kind = 'Domain' AND name = 'acme.example'"
+    )
+    assert cli("get", "domains", *filters, "-o", "name").out.split() == names
+
+
+@pytest.mark.usefixtures("state")
+def test_a_label_filter_that_means_nothing_is_refused_for_domains_too(cli: Cli) -> None:
+    assert cli("get", "domains", "-l", "team!").code == Exit.USAGE
