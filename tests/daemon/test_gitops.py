@@ -7,7 +7,6 @@ import hmac
 import json
 import socket
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -157,9 +156,11 @@ def test_a_local_pause_is_drift_everywhere_and_can_be_ended(place: Installation,
     )
     if daemon:
         until(lambda: "reconciler_targets_drifted 1" in daemon.get("/metrics")[1])
+        place.write("tock.yaml", job("tock", "true", planning=every_second))
+        place.wait_runs("tock", "success")  # so that whatever `tick` began before its pause is there
         started = len(place.runs("tick"))
-        time.sleep(2.1)
-        assert len(place.runs("tick")) <= started + 1
+        place.wait_runs("tock", "success", len(place.runs("tock")) + 2)
+        assert len(place.runs("tick")) == started
     assert place.run("resume", "tick", "--local").returncode == 0
     assert place.json("plan")["drift"] == []
     assert place.json("get", "jobs")["items"][0]["drift"] == ""

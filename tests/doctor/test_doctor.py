@@ -163,7 +163,7 @@ def test_a_lost_state_is_rebuilt_from_the_runs_and_nothing_runs_again(place: Ins
     every_hour = {"mode": "automatic"}
     place.write("ok.yaml", job("ok", "echo fine", automatic={"every": "1h"}, planning=every_hour))
     place.write("bad.yaml", job("bad", "echo ::error::no; exit 3", retry={"attempts": 2, "delay": "1s"}))
-    place.write("slow.yaml", job("slow", f"echo $$ >> {place.ledger}; sleep 6; exit 9"))
+    place.write("slow.yaml", job("slow", f"echo $$ >> {place.ledger}; {place.gate()}; exit 9"))
     daemon = place.serve()
     place.wait_runs("ok", "success")
     assert place.run("run", "bad", "--reason", "OPS-1", "--wait").returncode == 10
@@ -185,6 +185,7 @@ def test_a_lost_state_is_rebuilt_from_the_runs_and_nothing_runs_again(place: Ins
     assert "1 of them still running" in done.stderr
     assert place.rows(query) == before
     place.serve()
+    place.open_gate()
     (slow,) = place.wait_runs("slow", "failure")
     assert slow["exit_code"] == 9
     assert len(place.ledger.read_text().split()) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.support.installation import Daemon, Installation, job, until
@@ -29,12 +31,17 @@ def test_a_success_that_is_not_as_expected_is_a_warning_that_says_why(
 
 
 def test_a_run_that_starts_later_than_expected_is_a_warning(place: Installation):
-    place.write("b.yaml", job("b", "sleep 4", locks=["l"]))
+    place.write("b.yaml", job("b", place.gate(), locks=["l"]))
     place.write("a.yaml", job("a", "true", locks=["l"], expect={"startWithin": "1s"}))
     place.serve()
     place.run("run", "b")
     place.wait_runs("b", "running")
-    assert place.run("run", "a", "--wait").returncode == 11
+    assert place.run("run", "a").returncode == 0
+    place.wait_runs("a", "queued")
+    begun = time.monotonic()
+    until(lambda: time.monotonic() > begun + 1.5, "a waits longer than it should")
+    place.open_gate()
+    place.wait_runs("a", "warning")
     assert "expected within 1 s" in place.json("history", "a")["items"][0]["message"]
 
 

@@ -76,13 +76,15 @@ def test_a_request_file_with_wrong_parameters_never_runs_and_all_of_it_is_said(p
 
 
 def test_a_request_that_waits_while_its_job_changes_is_refused_by_what_the_job_is_then(place: Installation):
-    place.write("a.yaml", job("a", SAYS + "; sleep 5", parameters=DECLARED, concurrency="queue"))
+    place.write("a.yaml", job("a", f"{SAYS}; {place.gate()}", parameters=DECLARED, concurrency="queue"))
     place.serve()
     assert place.run("run", "a").returncode == 0
     place.wait_runs("a", "running")
     assert place.run("run", "a", "--param", "count=7").returncode == 0
     until(lambda: len(place.runs("a")) == 2)
     place.write("a.yaml", job("a", "true", concurrency="queue"))
+    until(lambda: "parameters" not in place.json("describe", "a")["definition"]["spec"])
+    place.open_gate()
     (run,) = place.wait_runs("a", "failure")
     assert run["reason"] == "StartFailed"
     assert "no parameter `count`" in place.run("history", "a").stdout

@@ -29,6 +29,10 @@ def letters(place: Installation) -> list[tuple[Any, ...]]:
     return place.rows("SELECT state, tries, error FROM letters ORDER BY id")
 
 
+def over(place: Installation) -> list[tuple[Any, ...]]:
+    return place.rows("SELECT run FROM runs WHERE finished IS NOT NULL")
+
+
 def test_a_failure_is_in_the_mailbox_a_moment_later_and_success_is_not(
     place: Installation, server: Server
 ) -> None:
@@ -82,15 +86,25 @@ def test_a_kill_between_sending_and_recording_sends_twice_under_one_name_and_now
 def test_a_kill_at_any_commit_loses_no_report(place: Installation, server: Server, where: str) -> None:
     written(place, server.address)
     place.serve().terminate()
+    codes = []
     for number in range(1, 9):
         daemon = place.serve(env={"RECONCILE_FAILPOINT": f"{where}:at:{number}"}, ready=False)
         until(lambda daemon=daemon: " ready: " in daemon.said or daemon.process.poll() is not None)  # type: ignore[misc]
         if daemon.process.poll() is None:
+            before = len(over(place))
             place.run("run", "bad")
-        daemon.kill()
+            until(
+                lambda daemon=daemon, before=before: (  # type: ignore[misc]
+                    daemon.process.poll() is not None or len(over(place)) > before
+                )
+            )
+            daemon.process.terminate()
+        codes.append(daemon.process.wait(30))
+    assert -9 in codes, f"{where} was never passed: {codes}"
     place.serve()
     until(lambda: not place.rows("SELECT 1 FROM runs WHERE state IN ('queued', 'running')"))
     failed = place.rows("SELECT count(*) FROM runs WHERE state = 'failure'")[0][0]
+    assert failed > 0
     until(lambda: [state for state, *_ in letters(place)] == ["sent"] * failed)
     assert len({message["Message-ID"] for message in server.messages}) == failed
 

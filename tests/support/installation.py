@@ -133,6 +133,25 @@ class Installation:
             f"{count} runs of {job} in state {state}; there are {self.runs(job)}",
         )
 
+    def runners(self) -> list[int]:
+        """The processes that serve this state as a runner."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if os.fsencode(self.state) in words and any(word.endswith(b"/reconciler/runner") for word in words):
+                found.append(int(entry.name))
+        return found
+
+    def gate(self) -> str:
+        """A line of shell that goes on until `open_gate`."""
+        return f"while [ ! -e {self.root}/gate ]; do sleep 0.05; done"
+
+    def open_gate(self) -> None:
+        (self.root / "gate").touch()
+
     def close(self) -> None:
         """End every daemon, runner and run that is left."""
         for daemon in self.daemons:
