@@ -13,7 +13,6 @@ pytestmark = pytest.mark.full
 
 HERE = tuple(name for name in ALL if not name.startswith("letters:"))
 """Those of letters need a mail server, and are passed in tests/reports."""
-FAST = ("store:before-commit", "engine:after-start", "runner:after-spawn", "apply:before-commit")
 
 
 def check_failpoint(installation: Installation, name: str, times: int) -> None:
@@ -27,11 +26,6 @@ def check_failpoint(installation: Installation, name: str, times: int) -> None:
     installation.wait_for_lines(10)
     installation.rest()
     assert installation.judge() <= 1, "one kill hides one end at most"
-
-
-@pytest.mark.parametrize("name", FAST)
-def test_a_kill_at_a_failpoint_runs_nothing_twice_and_loses_nothing(installation, name):
-    check_failpoint(installation, name, 1)
 
 
 @pytest.mark.full

@@ -50,12 +50,7 @@ class Fate:
 class Machine:
     """Time passes only by `pass_time`. `fate_of` says what an order's command does; `spawned` hears of each start."""
 
-    def __init__(
-        self,
-        seed: int,
-        fate_of: Callable[[Order, random.Random], Fate],
-        spawned: Callable[[Attempt], None] = lambda attempt: None,
-    ) -> None:
+    def __init__(self, seed: int, fate_of: Callable[[Order, random.Random], Fate]) -> None:
         self.seed = seed
         self.elapsed = 0.0
         self.stepped = 0.0
@@ -70,7 +65,8 @@ class Machine:
         """Whether daemon or runner lives, so that an exit code is seen."""
         self.start_seconds = 0.01
         """How long the executor takes to start a process."""
-        self._fate_of, self._spawned = fate_of, spawned
+        self._fate_of = fate_of
+        self.spawned: Callable[[Attempt], None] = lambda attempt: None
         self._events: list[tuple[float, int, AttemptId, int]] = []
         self._number = 0
 
@@ -199,7 +195,7 @@ class Machine:
         item.spawns += 1
         item.alive = True
         item.started_at = self.now().wall
-        self._spawned(item)
+        self.spawned(item)
         self.living[item.id] = item
 
     def _end(self, item: Attempt, exit_code: int | None, signal: int | None, reason: Reason) -> None:

@@ -29,13 +29,11 @@ class Fuse:
 
     count: int = 0
     at: int | None = None
-    place: str = ""
 
     def burn(self, place: str) -> None:
         self.count += 1
         if self.at is not None and self.count >= self.at:
             self.at = None
-            self.place = place
             raise Crash(place)
 
 
@@ -199,8 +197,6 @@ class Claim:
     locks: tuple[str, ...]
     most: int
     most_of_domain: int | None
-    trigger: str
-    deadline: float | None
 
 
 class SimulatedOrders:

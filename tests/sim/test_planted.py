@@ -270,21 +270,7 @@ def caught(variant: Variant, seed: int, folder: Path) -> bool:
     return False
 
 
-SLOW = (
-    "commits by steps",
-    "before it is written",
-    "ignores pauses",
-    "edited jobs",
-    "loses tokens",
-    "lies about exits",
-)
-"""It takes some weeks until these are noticed."""
-
-
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=pytest.mark.full) if name.endswith(SLOW) else name for name in PLANTED],
-)
+@pytest.mark.parametrize("name", PLANTED)
 def test_every_planted_bug_is_caught(name, tmp_path):
     assert any(caught(PLANTED[name], seed, tmp_path / str(seed)) for seed in range(4)), (
         f"nobody noticed {name}"

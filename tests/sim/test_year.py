@@ -10,9 +10,8 @@ import pytest
 from tests.sim.judge import digest
 from tests.sim.world import World
 
-SEEDS = range(
-    int(os.environ.get("RECONCILE_SIM_FIRST", "0")), int(os.environ.get("RECONCILE_SIM_SEEDS", "20"))
-)
+SEEDS = range(int(os.environ.get("SIM_FIRST", "0")), int(os.environ.get("SIM_SEEDS", "20")))
+"""Not by a name that begins with RECONCILE_: those are taken away before anything is collected."""
 
 
 def live(seed: int, days: float, folder: Path) -> World:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -58,7 +57,6 @@ class Variant:
     admit: Any = admit
     store: type[BreakableStore] = BreakableStore
     executor: type[SimulatedExecutor] = SimulatedExecutor
-    machine: type[Machine] = Machine
     engine: type[Engine] = Engine
     rates: dict[str, float] = field(default_factory=lambda: RATES)
     source: Callable[[random.Random], Source] = Source
@@ -72,9 +70,9 @@ class World:
         self.chance = random.Random(seed)
         self.folder = folder
         self.plans: dict[str, Plan] = {}
-        self.machine = self.variant.machine(seed, fate_of)
+        self.machine = Machine(seed, fate_of)
         self.judge = Judge(self.machine, self.plans)
-        self.machine._spawned = self.judge.spawned
+        self.machine.spawned = self.judge.spawned
         self.source = self.variant.source(random.Random(f"{seed}/source"))
         self.fuse = Fuse()
         self.versions: list[Desired] = []
@@ -90,8 +88,6 @@ class World:
         self.latest_wall = self.machine.now().wall
         self.applied = -1
         self.rounds = 0
-        self.happened: Counter[str] = Counter()
-        self.log: list[str] = []
         self._measured = 0.0
         self.store: BreakableStore | None = None
         self._want()
@@ -178,8 +174,6 @@ class World:
             plan.locks if plan else (),
             limits.max_parallel,
             limits.max_parallel_per_domain,
-            str(run.trigger),
-            None,
         )
 
     # Time.
@@ -229,8 +223,8 @@ class World:
                 wait: float | None = 0.0
                 try:
                     wait = self._round()
-                except Crash as crash:
-                    self._crashed(crash)
+                except Crash:
+                    self._down()
                     continue
                 late = self.chance.uniform(0, 90) if before < self.late_until else 0.002
                 self._pass(limit if wait is None else min(limit, before + wait + late))
@@ -272,8 +266,8 @@ class World:
         """Do something that a crash or a full disk may end."""
         try:
             call()
-        except Crash as crash:
-            self._crashed(crash)
+        except Crash:
+            self._down()
             return False
         except sqlite3.OperationalError:
             if not self._is_full():
@@ -282,10 +276,6 @@ class World:
                 self.die(60.0)
             return False
         return True
-
-    def _crashed(self, crash: Crash) -> None:
-        self.happened[f"crash {crash}"] += 1
-        self._down()
 
     def _down(self) -> None:
         """The daemon was killed; the runner perhaps too, and then it takes a while."""
@@ -298,8 +288,6 @@ class World:
     # What befalls.
 
     def _befall(self, what: str) -> None:
-        self.happened[what] += 1
-        self.log.append(f"{self.machine.now().wall} {what}")
         getattr(self, f"_befall_{what}")()
 
     def _befall_crash(self) -> None:

@@ -18,7 +18,6 @@ from reconciler.spec.resolve import ResolveCache
 from reconciler.spec.stored import Stored
 from tests.sources.place import BROKEN, INSTALLATION, NOW, domain, domain_job, job, kept, many, planning
 
-TIMED = "  planning: {mode: scheduled, schedule: {every: 1h}}\n"
 DOCUMENTS = st.sampled_from(
     [
         *(job(name) for name in "abc"),

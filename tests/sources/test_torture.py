@@ -20,10 +20,6 @@ COMMON, OWN, FLIPS = 300, 200, 420
 VERSION = re.compile(rb"version: ([ab])")
 
 
-def labelled(name: str, version: str) -> str:
-    return job(name).replace("{name: ", f"{{labels: {{version: {version}}}, name: ")
-
-
 @pytest.fixture
 def origin(tmp_path: Path) -> Path:
     """A repository of 500 files in two versions: 300 common ones that all differ, 200 that only one of them has."""

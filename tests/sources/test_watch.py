@@ -111,9 +111,6 @@ def test_a_commit_that_changes_no_file_gives_a_hint(place: Place) -> None:
 
 
 def test_closing_ends_the_hints_and_the_thread(place: Place) -> None:
-    hints = Hints()
-    watcher = Watcher(str(place.root), hints)
-    watcher.close()
-    hints.forget()
-    place.write("a.yaml", job("z"))
-    assert not hints._event.wait(0.3)
+    with watching(place):
+        assert "watch" in {thread.name for thread in threading.enumerate()}
+    assert "watch" not in {thread.name for thread in threading.enumerate()}
