@@ -28,6 +28,7 @@ def test_an_event_has_the_slots_that_systemd_gives_it(event: str, zone: str) -> 
     (schedule,) = schedules([parse(event)])
     for start in STARTS:
         expected = systemd_slots(event, start, 60, zone)
+        assert expected
         assert slots(schedule, start, 60, zone)[: len(expected)] == expected
 
 

@@ -77,7 +77,7 @@ def test_a_run_that_cannot_start_says_why(
         end = machine.run(make_order(f"r{number}", command, limits=limits))
         assert (end.exit_code, end.signal, end.reason) == (None, None, Reason.START_FAILED), command
         assert end.message.startswith(f"could not run `{command}`: "), end.message
-        assert why in end.message or "not executable" in end.message, end.message
+        assert why in end.message, end.message
     assert machine.run(make_order("after", "true", limits=limits)).exit_code == 0
 
 
@@ -254,13 +254,21 @@ def test_a_draining_runner_ends_its_runs_while_a_new_one_starts_the_next(machine
     eventually(lambda: first not in machine.runners())
 
 
-def test_an_idle_runner_uses_no_cpu(machine: Machine) -> None:
+def test_an_idle_runner_sleeps_without_an_end(machine: Machine) -> None:
     machine.run(make_order("a", "true"))
     [pid] = machine.runners()
     assert pid
-    before = Path(f"/proc/{pid}/schedstat").read_text().split()[2]
-    machine.listen(lambda: machine.executor.wake_in() is None)
-    assert Path(f"/proc/{pid}/schedstat").read_text().split()[2] == before
+    try:
+        Path(f"/proc/{pid}/syscall").read_text()
+    except OSError:
+        pytest.skip("nobody may see what a process waits in here")
+    eventually(lambda: _epoll_timeout(pid) == 0xFFFFFFFF)
+
+
+def _epoll_timeout(pid: int) -> int | None:
+    """How long it sleeps at most, as the 32 bits that it gave to the kernel; nothing while it does not sleep."""
+    number, *arguments = Path(f"/proc/{pid}/syscall").read_text().split()
+    return int(arguments[3], 16) & 0xFFFFFFFF if number.isdigit() and len(arguments) >= 6 else None
 
 
 def test_two_hundred_runs_at_once_all_end_with_their_own_code(machine: Machine) -> None:

@@ -144,20 +144,27 @@ def test_what_was_given_back_to_the_disk_is_skipped() -> None:
     assert scanner.counts == Counts(lines=4, infos=3, errors=1)
 
 
+def _cpu_of_counting(line: bytes, lines: int) -> float:
+    """Seconds of CPU, of the best of three."""
+    block = line * 1000
+    took = []
+    for _ in range(3):
+        scanner = LogScanner()
+        begin = time.process_time()
+        for _ in range(lines // 1000):
+            scanner.feed(block)
+        took.append(time.process_time() - begin)
+        assert scanner.lines == lines
+    return min(took)
+
+
 @pytest.mark.alone
 @pytest.mark.parametrize(
-    ("line", "seconds"),
-    [(b"an ordinary line of output, no mark in it\n", 0.2), (b"::warning::all are marked\n", 0.6)],
+    "line", [b"an ordinary line of output, no mark in it\n", b"::warning::all are marked\n"]
 )
-def test_a_million_lines_are_counted_in_well_under_a_second_of_cpu(line: bytes, seconds: float) -> None:
-    block = line * 1000
-    scanner = LogScanner()
-    begin = time.process_time()
-    for _ in range(1000):
-        scanner.feed(block)
-    took = time.process_time() - begin
-    assert scanner.lines == 1_000_000
-    assert took < seconds
+def test_four_times_the_lines_take_about_four_times_the_cpu(line: bytes) -> None:
+    # Not a number of seconds, which says more of the machine than of the scanner.
+    assert _cpu_of_counting(line, 400_000) < 8 * _cpu_of_counting(line, 100_000)
 
 
 def test_secrets_are_masked_the_longest_first_and_line_by_line() -> None:
