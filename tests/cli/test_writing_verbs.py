@@ -284,7 +284,7 @@ def test_import_writes_documents_and_says_what_was_left_out(cli: Cli, repository
 def test_nothing_is_written_through_a_connection_of_a_reader(cli: Cli, state: sqlite3.Connection) -> None:
     before = state.execute("PRAGMA data_version").fetchone()
     for arguments in (["get", "jobs"], ["describe", "backup"], ["status"], ["events"]):
-        cli(*arguments)
+        assert cli(*arguments).code == Exit.OK
     assert state.execute("PRAGMA data_version").fetchone() == before
 
 
