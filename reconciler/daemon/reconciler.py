@@ -36,7 +36,6 @@ from reconciler.ports.source import Held, Snapshot, Source
 from reconciler.sources import open_source
 from reconciler.spec.lastgood import resolve_all
 from reconciler.spec.loading import loader_of
-from reconciler.spec.many import File
 from reconciler.spec.proposal import Proposal, propose
 from reconciler.spec.resolve import ResolveCache
 from reconciler.spec.stored import (
@@ -235,7 +234,7 @@ class Reconciler:
 
     def expect_edits(self) -> None:
         """Import now what reading a document needs, a third of a second's work, rather than when somebody waits."""
-        list(self.loader.load_all([File("", _DOCUMENT, None)], lambda path: lambda name: None))
+        self.loader.load("", _DOCUMENT, None, lambda path: None)
 
     def _is_waiting(self) -> bool:
         """Whether something was not applied the last time, so that the same files may now say something else."""

@@ -12,15 +12,13 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from reconciler.core.desired import Desired
 from reconciler.core.diagnostics import Diagnostic
 from reconciler.ports.source import FileStamp, Snapshot, area_of, covering, is_document, problem_digest
-from reconciler.spec.load import ReadBeside
-from reconciler.spec.many import File
 from reconciler.spec.objects import DOMAIN_KINDS, Identity, LoadedFile, SpecObject, duplicate
 from reconciler.spec.stored import WITHOUT_EFFECT, Stored, StoredFile, StoredObject
 
@@ -43,6 +41,7 @@ class Resolution(Protocol):
         """The identities of objects whose references fail, dependents included."""
 
 
+ReadBeside = Callable[[str], bytes | None]
 Specs = Mapping[Identity, SpecObject]
 
 
@@ -50,8 +49,8 @@ Specs = Mapping[Identity, SpecObject]
 class Loader:
     """How documents are read and resolved. Both import what they need when they are first called."""
 
-    load_all: Callable[[Sequence[File], Callable[[str], ReadBeside]], Iterable[LoadedFile]]
-    """(files, what gives for a path the reader of files beside it) -> what each file holds."""
+    load: Callable[[str, bytes, str | None, ReadBeside], LoadedFile]
+    """(path, content, area, a reader of files beside it) -> what the file holds."""
     resolve: Callable[[Specs, Specs, Collection[Identity]], Resolution]
     """(objects, last good versions, identities that are rejected and have none) -> what they ask for."""
     locate: Callable[[Diagnostic, bytes], Diagnostic]
@@ -122,16 +121,13 @@ class _Reading:
         """Load what was read; take the rest from what is stored."""
         for path, problem in self.snapshot.problems.items():
             self.errors[path] = [problem]
-        wanted: list[File] = []
         for path, file in self.snapshot.files.items():
             if not is_document(path):
                 continue
             if file.content is None:
                 self.unchanged[path] = self.before.files[path]
-            else:
-                wanted.append(File(path, file.content, area_of(path)))
-        for loaded in self.loader.load_all(wanted, self._beside):
-            path = loaded.path
+                continue
+            loaded = self.loader.load(path, file.content, area_of(path), self._beside(path))
             self.warnings += [each for each in loaded.diagnostics if each.severity != "error"]
             wrong = [each for each in loaded.diagnostics if each.severity == "error"]
             if wrong:

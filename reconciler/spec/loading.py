@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 
 from reconciler.core.diagnostics import Diagnostic
-from reconciler.spec.lastgood import Loader, Resolution, Specs
-from reconciler.spec.many import load_all
-from reconciler.spec.objects import Identity
+from reconciler.spec.lastgood import Loader, ReadBeside, Resolution, Specs
+from reconciler.spec.load import load_file
+from reconciler.spec.objects import Identity, LoadedFile
 from reconciler.spec.resolve import ResolveCache, resolve
 
 
@@ -25,6 +25,9 @@ def loader_of(
     Nor do those whose token was handled.
     """
 
+    def load(path: str, content: bytes, area: str | None, beside: ReadBeside) -> LoadedFile:
+        return load_file(path, content, area, read_beside=beside)
+
     def resolve_now(objects: Specs, last_good: Specs, broken: Collection[Identity]) -> Resolution:
         now = clock() if clock else None
         return resolve(objects, cache, last_good=last_good, broken=broken, now=now, is_handled=is_handled)
@@ -34,4 +37,4 @@ def loader_of(
 
         return places.locate(diagnostic, content)
 
-    return Loader(load_all, resolve_now, locate, transactional)
+    return Loader(load, resolve_now, locate, transactional)

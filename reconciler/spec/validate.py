@@ -11,9 +11,8 @@ from datetime import datetime
 from reconciler.core.desired import Desired
 from reconciler.core.diagnostics import Diagnostic
 from reconciler.ports.source import area_of, is_document
-from reconciler.spec.load import ReadBeside
-from reconciler.spec.many import File, load_all
-from reconciler.spec.objects import Identity, SpecObject, duplicate
+from reconciler.spec.load import load_file
+from reconciler.spec.objects import Identity, LoadedFile, SpecObject, duplicate
 from reconciler.spec.places import locate
 from reconciler.spec.resolve import resolve
 
@@ -36,8 +35,7 @@ def validate_tree(files: Iterable[tuple[str, bytes]], now: datetime | None = Non
     References of requests that have expired at `now` are not checked.
     """
     contents = dict(files)
-    documents = [File(path, contents[path], area_of(path)) for path in sorted(contents) if is_document(path)]
-    loaded = list(load_all(documents, lambda path: _beside(path, contents)))
+    loaded = [_load(path, contents) for path in sorted(contents) if is_document(path)]
     diagnostics = [each for file in loaded for each in file.diagnostics]
     broken = {identity for file in loaded for identity in file.named}
     found: dict[Identity, list[SpecObject]] = {}
@@ -61,6 +59,11 @@ def validate_tree(files: Iterable[tuple[str, bytes]], now: datetime | None = Non
     )
 
 
-def _beside(path: str, contents: Mapping[str, bytes]) -> ReadBeside:
+def _load(path: str, contents: Mapping[str, bytes]) -> LoadedFile:
     folder = posixpath.dirname(path)
-    return lambda name: contents.get(posixpath.join(folder, name))
+    return load_file(
+        path,
+        contents[path],
+        area_of(path),
+        read_beside=lambda name: contents.get(posixpath.join(folder, name)),
+    )
