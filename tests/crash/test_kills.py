@@ -28,7 +28,6 @@ def check_failpoint(installation: Installation, name: str, times: int) -> None:
     assert installation.judge() <= 1, "one kill hides one end at most"
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("times", [1, 2, 5])
 @pytest.mark.parametrize("name", HERE)
 def test_a_kill_at_every_failpoint_runs_nothing_twice_and_loses_nothing(installation, name, times):
@@ -64,12 +63,10 @@ def test_a_few_kills_at_random_run_nothing_twice_and_lose_nothing(installation):
     assert check_random_kills(installation, 1, 6, ("daemon", "runner", "both")) <= 6
 
 
-@pytest.mark.full
 def test_a_daemon_killed_again_and_again_loses_no_end(installation):
     assert check_random_kills(installation, 2, 90, ("daemon",)) == 0
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("seed", [3, 4])
 def test_many_kills_at_random_run_nothing_twice_and_lose_nothing(installation, seed):
     assert check_random_kills(installation, seed, 90, ("daemon", "runner", "runner", "both")) <= 90

@@ -277,7 +277,6 @@ def test_every_planted_bug_is_caught(name, tmp_path):
     )
 
 
-@pytest.mark.full
 def test_without_a_planted_bug_the_same_worlds_hold(tmp_path):
     assert not any(caught(Variant(), seed, tmp_path / str(seed)) for seed in range(4))
 
