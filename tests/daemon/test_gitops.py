@@ -90,6 +90,24 @@ def test_with_transactional_a_commit_is_applied_as_a_whole_or_not_at_all(reposit
     assert place.rows("SELECT gone FROM targets WHERE job = 'four'") == [(0,)]
 
 
+@pytest.mark.needs("git")
+def test_a_restart_does_not_forget_the_revision_in_force_while_the_source_is_refused(
+    repository: Installation,
+) -> None:
+    place = repository
+    place.write("tick.yaml", job("tick", "true", planning={"mode": "scheduled", "schedule": {"cron": "* * * * * *"}}))
+    good = commit(place)
+    place.serve("--transactional").terminate()
+    place.write("one.yaml", "spec: [")
+    bad = commit(place)
+    place.serve("--transactional")
+    assert place.run("status", "--wait-revision", bad, "--timeout", "20s").returncode == BLOCKED
+    assert place.json("status")["source"]["revision"] == good
+    place.wait_runs("tick", "success", len(place.runs("tick")) + 2)
+    started = "SELECT DISTINCT revision FROM runs WHERE job = 'tick' AND attempts > 0"
+    assert place.rows(started) == [(good,)]
+
+
 # Plans in files.
 
 
