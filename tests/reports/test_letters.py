@@ -36,6 +36,17 @@ def test_a_failure_is_told_once_with_its_reason_log_and_next_run(tmp_path: Path)
     assert "jobs.d/a.yaml:7" in page.footer[1]
 
 
+def test_who_heard_of_a_failure_hears_of_the_recovery_under_the_new_name(tmp_path: Path) -> None:
+    bench = PostBench(tmp_path, {"backup": FAILS, "save": WORKS})
+    bench.apply(plan("backup"))
+    bench.until("2026-01-01T01:30")
+    bench.apply(plan("save", renamed_from="backup"))
+    bench.until("2026-01-01T02:30")
+    failed, recovered = bench.subjects()
+    assert failed == "✘ failure: backup – exit code 3"
+    assert recovered.startswith("✔ recovered: save")
+
+
 def test_a_success_is_told_to_nobody_and_one_after_a_failure_as_recovered(tmp_path: Path) -> None:
     bench = PostBench(tmp_path, {"backup": WORKS})
     bench.apply(plan("backup"))
