@@ -45,8 +45,8 @@ class _JobEntry:
     job: SpecObject
     plannings: Sequence[SpecObject]
     surroundings: str
-    targets: list[tuple[TargetId, Plan]]
-    faults: list[Fault]
+    targets: tuple[tuple[TargetId, Plan], ...]
+    faults: tuple[Fault, ...]
 
 
 @dataclass(slots=True)
@@ -125,7 +125,8 @@ def _targets(index: Index, cache: ResolveCache) -> tuple[dict[TargetId, Plan], l
         entry = cache.jobs.get(name)
         if entry is None or not _is_same(entry, job, plannings, surroundings):
             before = entry.targets if entry else ()
-            entry = _JobEntry(job, plannings, surroundings, *targets_of(job, plannings, common))
+            made, wrong = targets_of(job, plannings, common)
+            entry = _JobEntry(job, plannings, surroundings, tuple(made), tuple(wrong))
             now = dict(entry.targets)
             for target, _ in before:
                 if target not in now:
