@@ -34,7 +34,17 @@ def gated(run: str, gate: Path, then: str = "exit 7", **more: object) -> Order:
 
 
 def open_gate(gate: Path) -> None:
-    gate.write_text("go\n")
+    """Let it through; fail when nobody comes to wait at the gate."""
+
+    def opened() -> bool:
+        with contextlib.suppress(OSError):
+            fd = os.open(gate, os.O_WRONLY | os.O_NONBLOCK)
+            os.write(fd, b"go\n")
+            os.close(fd)
+            return True
+        return False
+
+    eventually(opened)
 
 
 def ran(gate: Path) -> int:
@@ -79,11 +89,13 @@ def test_the_timeout_of_a_run_is_kept_by_the_next_runner(machine: Machine, tmp_p
 
 def test_a_stop_that_a_killed_runner_began_keeps_its_reason(machine: Machine, tmp_path: Path) -> None:
     order = make_order(
-        "r", "sh", "-c", f"trap 'read x < {tmp_path}/gate; exit 5' TERM; while :; do sleep 0.01; done"
-    )
+        "r", "sh", "-c",
+        f"trap 'read x < {tmp_path}/gate; exit 5' TERM; : > {tmp_path}/ready; while :; do sleep 0.01; done",
+    )  # fmt: skip
     os.mkfifo(tmp_path / "gate")
     machine.executor.start(order)
     machine.start_of("r")
+    machine.listen((tmp_path / "ready").exists)
     machine.executor.stop(order.attempt, Reason.CANCELLED_BY, by="alice")
     machine.listen(lambda: files.read_journal(str(machine.directory(order))).stop)
     machine.kill_runner()
