@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from reconciler.store.schema import MIGRATIONS, VERSION
@@ -63,11 +64,10 @@ def _check(db: sqlite3.Connection, path: Path, version: int, application: int) -
 
 
 def _migrate(db: sqlite3.Connection, path: Path, version: int) -> None:
+    if 0 < version < VERSION:
+        with closing(sqlite3.connect(path.with_name(f"{path.name}.v{version}.bak"))) as copy:
+            db.backup(copy)
     for number in range(version, VERSION):
-        if number:
-            backup = path.with_name(f"{path.name}.v{number}.bak")
-            with sqlite3.connect(backup) as copy:
-                db.backup(copy)
         db.execute("BEGIN IMMEDIATE")
         try:
             for statement in MIGRATIONS[number].split(";\n"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ NOON = 1_795_348_800.0
 """2026-11-22T12:00:00Z."""
 
 
-def make(state: Path) -> sqlite3.Connection:
+def make(state: Path, migrations: Sequence[str] = MIGRATIONS) -> sqlite3.Connection:
     """An empty `state.db` in the state directory."""
     state.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(state / "state.db", isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
-    for migration in MIGRATIONS:
+    for migration in migrations:
         connection.executescript(migration)
     return connection
 
