@@ -1,4 +1,4 @@
-"""The runs that this runner has in hand: start, stop, adopt, see them end, end what they leave behind."""
+"""The runs that this runner has in hand: start, stop, adopt, see them end."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from reconciler.ports import attempt, process
 from reconciler.ports.attempt import TYPE_CHECKING
 from reconciler.ports.failpoint import failpoint
 from reconciler.runner import cgroup, linux, spawn
+from reconciler.runner.leftovers import Leftovers
 from reconciler.runner.logs import LogBounds
 from reconciler.runner.note import note
 from reconciler.runner.run import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from typing import Any
 
-_LEFTOVER_GRACE_SECONDS = 2.0
-_GIVE_UP_SECONDS = 30.0
 _RETRY_SECONDS = 1.0
 _BIRTH_LOOKS = 200
 
@@ -36,12 +35,11 @@ class Runs:
         self._boot_id = process.boot_id()
         self._live: dict[str, Run] = {}
         self._by_pid: dict[int, Run] = {}
-        self._leaving: set[Run] = set()
         self._unwritten: dict[str, dict[str, Any]] = {}
-        self._strangers: set[int] = set()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
-        self._logs = LogBounds(self._at, lambda: (*self._live.values(), *self._leaving))
+        self.leftovers = Leftovers(root, self._by_pid, self._at, self._finish)
+        self._logs = LogBounds(self._at, lambda: (*self._live.values(), *self.leftovers.runs))
 
     # -- what the daemon may ask
 
@@ -130,7 +128,7 @@ class Runs:
         gone = Run(key, directory, order, start["pid"] if start else 0, start["ticks"] if start else 0, 0.0)
         gone.adopted = gone.over = True
         self._publish(gone, attempt.unknown_end(order.get("bootId", self._boot_id), self._now()))
-        self._sweep([gone])
+        self.leftovers.sweep([gone])
 
     def stop(self, key: str, reason: str, by: str) -> None:
         """End an attempt's whole tree for this reason; one that has not started never will."""
@@ -152,7 +150,7 @@ class Runs:
 
     @property
     def nothing_left(self) -> bool:
-        return not (self._live or self._leaving or self._unwritten)
+        return not (self._live or self.leftovers.runs or self._unwritten)
 
     # -- what happens by itself
 
@@ -181,7 +179,7 @@ class Runs:
             os.waitpid(found.si_pid, os.WNOHANG)
             failpoint("runner:after-reap")
         if ended:
-            self.insist(lambda: self._sweep(ended, childless))
+            self.insist(lambda: self.leftovers.sweep(ended, childless))
 
     def fire(self) -> float | None:
         """Do what is due by time; return the seconds until the next of it."""
@@ -199,16 +197,6 @@ class Runs:
         except OSError as error:
             note(f"could not go on: {error}; trying again in a second")
             self._at(linux.now()[1] + _RETRY_SECONDS, action)
-
-    def clean_up(self) -> None:
-        """End what runs left behind whose end is recorded: a runner before us died while it did that."""
-        table = process.everything()
-        for key in {key for one in table if (key := process.attempt_of(one.pid))}:
-            directory = f"{self._root}/{key}"
-            journal = attempt.read_journal(directory)
-            if journal.order and journal.end:
-                start = journal.start or {"pid": 0, "ticks": 0}
-                self._leave(Run(key, directory, journal.order, start["pid"], start["ticks"], 0.0), table)
 
     # -- starting and adopting
 
@@ -305,7 +293,7 @@ class Runs:
         self._record_end(run, status)
         self._unwatch(run.pidfd)
         os.close(run.pidfd)
-        self._sweep([run])
+        self.leftovers.sweep([run])
 
     def _record_end(self, run: Run, status: int | None) -> None:
         run.over = True
@@ -344,57 +332,12 @@ class Runs:
         else:
             del self._unwritten[run.key]
 
-    def _sweep(self, ended: list[Run], childless: bool = False) -> None:
-        """End what these runs left behind.
-
-        Orphans of our own children become our children, so one look at that list says whether there are any. Those
-        that are no run's are remembered, so that they do not cost a look at all processes each time.
-        """
-        children = set() if childless else set(process.children(os.getpid())) - self._by_pid.keys()
-        self._strangers &= children
-        fresh = children - self._strangers
-        suspects = ended if fresh else [run for run in ended if run.adopted]
-        table = process.everything() if suspects else ()
-        for run in ended:
-            if run in suspects:
-                self._leave(run, table)
-            else:
-                self._finish(run)
-        self._strangers |= {one.pid for one in table if one.pid in fresh and not self._may_be_of_a_run(one)}
-
-    def _may_be_of_a_run(self, one: process.Process) -> bool:
-        return (
-            one.session in self._by_pid
-            or process.attempt_of(one.pid) is not None
-            or process.output_of(one.pid).startswith(self._root)
-        )
-
-    def _leave(self, run: Run, table: Sequence[process.Process]) -> None:
-        run.over = True
-        self._leaving.add(run)
-        grace = 0.0 if run.stop else _LEFTOVER_GRACE_SECONDS
-        self._end_leftovers(run, linux.now()[1] + grace, signal.SIGTERM, table)
-
-    def _end_leftovers(
-        self, run: Run, kill_at: float, number: int, table: Sequence[process.Process] | None = None
-    ) -> None:
-        now = linux.now()[1]
-        left = run.members(process.everything() if table is None else table)
-        if not left or now > kill_at + _GIVE_UP_SECONDS:
-            self._leaving.discard(run)
-            return self._finish(run)
-        for one in left:
-            if now >= kill_at or number:
-                process.signal_exactly(one, signal.SIGKILL if now >= kill_at else number)
-        self._at(now + 0.1, lambda: self._end_leftovers(run, kill_at, 0))
-        return None
-
     def _finish(self, run: Run) -> None:
         if run.group is not None:
             run.group.remove()
         self._logs.end(run)
 
-    # -- logs and time
+    # -- time
 
     def _at(self, boot: float, action: Callable[[], None]) -> None:
         self._count += 1

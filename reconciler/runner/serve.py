@@ -83,7 +83,7 @@ class Server:
         if self._inherited is not None:
             os.set_inheritable(self._inherited, False)
             self._meet(socket.socket(fileno=self._inherited))
-        self._runs.insist(self._runs.clean_up)
+        self._runs.insist(self._runs.leftovers.clean_up)
         idle_since = linux.now()[1]
         while True:
             pause = self._runs.fire()
