@@ -6,7 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.exits import Exit, Failure
-from reconciler.cli.reading import DATABASE, opened
+from reconciler.cli.reading import DATABASE
+from reconciler.ports.database import opened
 
 if TYPE_CHECKING:
     from reconciler.core.changes import Changes

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.exits import Exit, Failure
-from reconciler.ports.database import opened as opened
+from reconciler.ports.database import opened
 
 if TYPE_CHECKING:
     import sqlite3

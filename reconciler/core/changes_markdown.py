@@ -23,19 +23,19 @@ MAX_CHARACTERS: Final = 60_000
 """A comment on GitHub holds 65,536."""
 
 
-def render_markdown(changes: Changes, *, title: str = "Reconcile plan") -> str:
+def render_markdown(changes: Changes) -> str:
     """Show changes as Markdown (GitHub's and GitLab's), with as many rows as fit a comment."""
     text = ""
     for rows in (200, 60, 20, 5):
-        text = "".join(f"{line}\n" for line in _lines(changes, title, rows))
+        text = "".join(f"{line}\n" for line in _lines(changes, rows))
         if len(text) < MAX_CHARACTERS:
             break
     return text
 
 
-def _lines(changes: Changes, title: str, most: int) -> Iterator[str]:
+def _lines(changes: Changes, most: int) -> Iterator[str]:
     between = " .. ".join(each for each in (changes.before, changes.after) if each)
-    yield f"### {title}" + (f" `{between}`" if between else "")
+    yield "### Reconcile plan" + (f" `{between}`" if between else "")
     yield ""
     yield f"**{_escaped(summary(changes))}**"
     checked = changes.guard

@@ -26,7 +26,7 @@ def decide(target: TargetId, plan: Plan | None, seen: Seen, now: Instant) -> Dec
     out = Decision()
     active = dict(seen.runs)
     for run in list(active.values()):
-        if _progress(out, target, plan, run, now):
+        if _progress(out, plan, run, now):
             del active[run.run]
     if out.facts:
         # All else counts from the last start and the last end: those are folded first.
@@ -58,7 +58,7 @@ def _drop_waiting(out: Decision, active: dict[str, RunSeen], reason: Reason, now
             out.facts.append(cancelled(run, reason, now))
 
 
-def _progress(out: Decision, target: TargetId, plan: Plan | None, run: RunSeen, now: Instant) -> bool:
+def _progress(out: Decision, plan: Plan | None, run: RunSeen, now: Instant) -> bool:
     """Move one run on; True when it is over."""
     if not run.waiting:
         if run.ended is not None:

@@ -69,17 +69,17 @@ def routes(report: Report) -> tuple[Route, ...]:
     """Everyone who may hear of a target with this report block, each once; what domain areas add comes last."""
     origins = dict(report.origins)
     found: dict[tuple[str, str], Route] = {}
+    main = Route(
+        MAIL,
+        "",
+        frozenset(report.when),
+        report.level,
+        report.attach_log,
+        "" if report.digest == "none" else report.digest,
+        report.repeat_seconds,
+        report.after,
+    )
     if report.send:
-        main = Route(
-            MAIL,
-            "",
-            frozenset(report.when),
-            report.level,
-            report.attach_log,
-            "" if report.digest == "none" else report.digest,
-            report.repeat_seconds,
-            report.after,
-        )
         for address in report.recipients:
             route = replace(main, recipient=address, origin=origins.get("recipients", ""))
             found.setdefault((MAIL, address), route)
@@ -97,16 +97,8 @@ def routes(report: Report) -> tuple[Route, ...]:
             if known is not None:
                 found[MAIL, address] = replace(known, when=known.when | frozenset(added.when))
                 continue
-            found[MAIL, address] = Route(
-                MAIL,
-                address,
-                frozenset(added.when),
-                report.level,
-                report.attach_log,
-                "" if report.digest == "none" else report.digest,
-                report.repeat_seconds,
-                report.after,
-                added.origin,
+            found[MAIL, address] = replace(
+                main, recipient=address, when=frozenset(added.when), origin=added.origin
             )
     return tuple(found.values())
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from reconciler.core import facts as f
-from reconciler.core.decision import pause_of
+from reconciler.core.decision import pause_of, run_name
 from reconciler.core.desired import Desired, Request, RunNow
 from reconciler.core.model import Instant, State, TargetId, Trigger
 from reconciler.core.plan import Plan
@@ -206,7 +206,7 @@ class Applying:
             outcome, body["message"] = problem
             store.put_token(wish.token, wish.value, outcome, "", body)
             return
-        named = wish.requested_at.strftime("%Y%m%dT%H%M%SZ")
+        named = run_name(wish.requested_at)
         nonce = "".join(c for c in wish.value.partition("#")[2] if c.isalnum())[:20]
         run = f"a-{named}" + (f"-{nonce}" if nonce else "")
         item = Wish(run=run, group=f"request/{wish.name}-{run}", requester="", note="annotation")

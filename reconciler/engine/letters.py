@@ -117,7 +117,7 @@ class Postmaster:
             if not kind:
                 continue
             item = item if item is not None else self._item(target, occasion)
-            fanout = self._fanout(target, plan, item, now)
+            fanout = self._fanout(target, plan, item)
             goes = envelope(route, occasion, kind, target, fanout, now.wall, self.desired.default_zone)
             letter = self._letter(route, goes, now)
             body = {**item, "level": route.level, "attachLog": route.attach_log, "because": route.origin}
@@ -145,7 +145,7 @@ class Postmaster:
             item["usual"] = self._letters.usual_seconds(target)
         return item
 
-    def _fanout(self, target: TargetId, plan: Plan, item: dict[str, Any], now: Instant) -> Fanout | None:
+    def _fanout(self, target: TargetId, plan: Plan, item: dict[str, Any]) -> Fanout | None:
         group = str(item.get("group") or "")
         if not group:
             return None

@@ -9,7 +9,7 @@ import grp
 import os
 import pwd
 import resource
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,8 +26,8 @@ _HARD_LIMITS: Final = (
 class Readiness:
     """Says why runs of a plan cannot start here."""
 
-    def __init__(self, secrets: Path, executors: Collection[str] = (LOCAL,)) -> None:
-        self._secrets, self._executors = secrets, executors
+    def __init__(self, secrets: Path) -> None:
+        self._secrets = secrets
         self._known: dict[tuple[Needs, tuple[str, ...], str], str] = {}
 
     def recheck(self) -> None:
@@ -43,15 +43,14 @@ class Readiness:
         return known
 
     def _faults(self, plan: Plan) -> list[str]:
-        if plan.executor not in self._executors:
-            known = ", ".join(sorted(self._executors))
-            return [f"there is no executor `{plan.executor}` here; there is: {known}"]
-        faults = self._secret_faults(plan)
-        if plan.executor == LOCAL:
-            needs = plan.needs
-            faults += account_faults(needs.user, needs.group, needs.default_user)
-            faults += limit_faults(dict(needs.limits))
-        return faults
+        if plan.executor != LOCAL:
+            return [f"there is no executor `{plan.executor}` here; there is: {LOCAL}"]
+        needs = plan.needs
+        return [
+            *self._secret_faults(plan),
+            *account_faults(needs.user, needs.group, needs.default_user),
+            *limit_faults(dict(needs.limits)),
+        ]
 
     def _secret_faults(self, plan: Plan) -> list[str]:
         missing = [name for name in plan.secrets if not os.access(self._secrets / name, os.R_OK)]

@@ -212,8 +212,8 @@ def _parents(path: str) -> Iterator[str]:
         yield path
 
 
-def held(reason: HeldReason, message: str, approval: str = "") -> Held:
-    return Held(reason, message, _RETRY.get(reason, 5.0), approval)
+def held(reason: HeldReason, message: str) -> Held:
+    return Held(reason, message, _RETRY.get(reason, 5.0))
 
 
 def content_id(files: Mapping[str, SourceFile]) -> str:

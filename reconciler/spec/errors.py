@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from reconciler.core.diagnostics import did_you_mean, suggest
 from reconciler.spec.fields import Model
 from reconciler.spec.kinds import Fault
+from reconciler.spec.reader import ON_KEY
 
 _TYPE_NAMES: Final = {
     "string_type": "text",
@@ -41,9 +42,6 @@ QUOTE_IT: Final = "write it in quotes"
 
 MAX_FAULTS: Final = 100
 """No more are explained of one document."""
-
-ON_KEY: Final = "[key]"
-"""pydantic's last part of a place that is a key itself, not its value."""
 
 
 def faults_of(error: ValidationError, model: type[Model], value: Any) -> list[Fault]:
@@ -82,7 +80,7 @@ def _fault(error: Mapping[str, Any], model: type[Model], document: Any) -> Fault
         case "missing":
             return _missing(field)
         case "extra_forbidden":
-            return _unknown_field(model, field, document)
+            return _unknown_field(model, field)
         case "literal_error":
             return _no_choice(model, field, given)
         case _ if kind in _TYPE_NAMES:
@@ -105,7 +103,7 @@ def _missing(field: tuple[str | int, ...]) -> Fault:
     return Fault("E105", f"`{field[-1]}` is missing{where}", f"add `{field[-1]}`", parent)
 
 
-def _unknown_field(model: type[Model], field: tuple[str | int, ...], document: Any) -> Fault:
+def _unknown_field(model: type[Model], field: tuple[str | int, ...]) -> Fault:
     name = str(field[-1])
     help = suggest(name, _fields_at(model, field[:-1]))
     if field == ("metadata", "domain"):
@@ -152,7 +150,7 @@ def _wrong_type(kind: str, field: tuple[str | int, ...], given: Any) -> Fault:
     wanted = _TYPE_NAMES[kind]
     help = ""
     if kind == "string_type" and not isinstance(given, dict | list):
-        help = "write it in quotes"
+        help = QUOTE_IT
         if (
             isinstance(given, int | float)
             and not isinstance(given, bool)

@@ -18,7 +18,7 @@ from reconciler.spec.objects import (
     digest_of,
     text_of,
 )
-from reconciler.spec.reader import Document, Loc, Mark, Problem, Span, Stream, read_stream
+from reconciler.spec.reader import ON_KEY, Document, Loc, Mark, Problem, Span, Stream, read_stream
 
 ReadBeside = Callable[[str], bytes | None]
 """Reads a file by its path relative to the folder of the document; None when it is not there."""
@@ -163,7 +163,7 @@ def _explain(path: str, text: bytes, area: str | None, checked: list[SpecObject 
             named.append(identity)
     for document, faults in zip(stream.documents, checked, strict=False):
         for code, message, help, field in [] if isinstance(faults, SpecObject) else faults:
-            span = span_of(document.marks or {}, field, on_key=code in _ON_KEY)
+            span = span_of(document.marks or {}, field, on_key=code in _OF_KEYS)
             if span in told or _is_empty(document.value, field):
                 continue
             if help == QUOTE_IT and span is not None and span.line == span.end_line:
@@ -173,7 +173,7 @@ def _explain(path: str, text: bytes, area: str | None, checked: list[SpecObject 
 
 
 _MAX_SHOWN: Final = 200
-_ON_KEY: Final = frozenset(("E102", "E105", "E121", "E125"))
+_OF_KEYS: Final = frozenset(("E102", "E105", "E121", "E125"))
 """Codes that speak of a key rather than of its value."""
 
 
@@ -196,7 +196,7 @@ def _identity(value: Any, area: str | None) -> Identity | None:
 
 def span_of(marks: dict[Loc, Mark], field: Loc, *, on_key: bool) -> Span | None:
     """Where a field stands; the nearest mapping around it when it is not there."""
-    if field[-1:] == ("[key]",):
+    if field[-1:] == (ON_KEY,):
         field, on_key = field[:-1], True
     if field in marks:
         mark = marks[field]

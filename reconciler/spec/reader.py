@@ -21,6 +21,9 @@ MAX_PROBLEMS: Final = 50
 
 Loc = tuple[str | int, ...]
 
+ON_KEY: Final = "[key]"
+"""The last part of a place that is a key itself, not its value, as pydantic says it."""
+
 
 class Span(NamedTuple):
     """A stretch of text: lines and columns from 0, `end_column` only meaningful when it ends on the same line."""

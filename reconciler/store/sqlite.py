@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.core import facts as f
+from reconciler.core.decision import run_name
 from reconciler.core.facts import Fact, to_json
 from reconciler.core.model import TargetId
 from reconciler.core.plan import Plan
@@ -177,7 +178,7 @@ class SqliteStore:
                 run(
                     "INSERT INTO runs (job, domain, run, trigger, state, reason, message, slot, first, count, queued,"
                     " finished) VALUES (?,?,?,'schedule',?,?,?,?,?,?,?,?) ON CONFLICT (job, domain, run) DO NOTHING",
-                    (*key, fact.last.strftime("%Y%m%dT%H%M%SZ"), fact.state.value, fact.reason.value, fact.message,
+                    (*key, run_name(fact.last), fact.state.value, fact.reason.value, fact.message,
                      _seconds(fact.last), _seconds(fact.first), fact.count, at, at),
                 )  # fmt: skip
             case f.Claimed():
@@ -200,7 +201,7 @@ class SqliteStore:
                      fact.warnings, fact.errors, fact.progress, *key, fact.run),
                 )  # fmt: skip
                 if fact.lines:
-                    self._note_log(key, fact.run)
+                    self._note_log(key, fact.run, 0)
             case f.Delayed():
                 run("UPDATE runs SET state='queued' WHERE job=? AND domain=? AND run=?", (*key, fact.run))
             case f.Finished():
@@ -212,12 +213,13 @@ class SqliteStore:
             case _:
                 pass
 
-    def _note_log(self, key: tuple[str, str], run: str) -> None:
+    def _note_log(self, key: tuple[str, str], run: str, lines: int) -> None:
+        """Note which run has the newest log lines, and how many: those counted at its ends, or at least `lines`."""
         self.db.execute(
-            "UPDATE targets SET (log_run, log_lines) = "
-            "(SELECT id, lines FROM runs WHERE job=?1 AND domain=?2 AND run=?3) "
-            "WHERE job=?1 AND domain=?2 AND log_run <= (SELECT id FROM runs WHERE job=?1 AND domain=?2 AND run=?3)",
-            (*key, run),
+            "UPDATE targets SET (log_run, log_lines) = (SELECT id, max(lines, ?4) FROM runs WHERE job=?1 AND domain=?2"
+            " AND run=?3) WHERE job=?1 AND domain=?2 AND log_run <= "
+            "(SELECT id FROM runs WHERE job=?1 AND domain=?2 AND run=?3)",
+            (*key, run, lines),
         )
 
     def run_exists(self, target: TargetId, run: str) -> bool:
@@ -243,12 +245,7 @@ class SqliteStore:
         return removal.forget(self.db, digests, newest, now)
 
     def set_progress(self, target: TargetId, run: str, counts: Mapping[str, int | None]) -> None:
-        self.db.execute(
-            "UPDATE targets SET (log_run, log_lines) = (SELECT id, max(lines, ?4) FROM runs WHERE job=?1 AND domain=?2"
-            " AND run=?3) WHERE job=?1 AND domain=?2 AND log_run <= "
-            "(SELECT id FROM runs WHERE job=?1 AND domain=?2 AND run=?3)",
-            (*target, run, counts.get("lines") or 0),
-        )
+        self._note_log(target, run, counts.get("lines") or 0)
         self.db.execute(
             "UPDATE runs SET progress=coalesce(?, progress) WHERE job=? AND domain=? AND run=?",
             (counts.get("progress"), *target, run),
