@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.exits import Exit, Failure
 from reconciler.cli.reading import DATABASE
-from reconciler.ports.database import opened
+from reconciler.ports.database import FILE_ROWS, OBJECT_ROWS, opened
 
 if TYPE_CHECKING:
     from reconciler.core.changes import Changes
@@ -30,13 +30,7 @@ def stored_in(state: str) -> Stored:
         raise Failure(Exit.FORBIDDEN, f"{path} may not be read by you", "plans are for those who may apply")
     with opened(path) as connection:
         revision = applied_revision(source_in(state))
-        return stored_from_rows(_rows(connection, "objects"), _rows(connection, "files"), revision)
-
-
-def _rows(connection: Any, table: str) -> list[dict[str, Any]]:
-    cursor = connection.execute(f"SELECT * FROM {table}")  # noqa: S608 - one of two constants
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor]
+        return stored_from_rows(connection.execute(OBJECT_ROWS), connection.execute(FILE_ROWS), revision)
 
 
 def source_in(state: str) -> dict[str, Any]:

@@ -6,11 +6,11 @@ and environment exist only in the order of one attempt.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from reconciler.core.model import Mode, State
 from reconciler.core.units import format_duration
@@ -229,6 +229,31 @@ class Plan:
     retention: Retention = Retention()
     prunable: bool = True
     renamed_from: str = ""
+    whole: Callable[[], Plan] | None = field(default=None, compare=False, repr=False)
+    """Makes the rest of a plan that was `begun`; None when nothing is missing."""
+
+    @classmethod
+    def begun(cls, whole: Callable[[], Plan], **known: Any) -> Plan:
+        """A plan of which only `known` is there; the first question for more fills it from `whole()`.
+
+        A start asks thousands of plans for little: who waits for a success, who needs an account. Any thread may ask,
+        since all that fill it write the same.
+        """
+        plan = object.__new__(cls)
+        for name, value in known.items():
+            object.__setattr__(plan, name, value)
+        object.__setattr__(plan, "whole", whole)
+        return plan
+
+    def __getattr__(self, name: str) -> Any:
+        # Only a field that is not there yet comes here.
+        whole: Callable[[], Plan] | None = object.__getattribute__(self, "whole")
+        if whole is not None:
+            made = whole()
+            for each in _FIELDS:
+                object.__setattr__(self, each, getattr(made, each))
+            object.__setattr__(self, "whole", None)
+        return object.__getattribute__(self, name)
 
     def is_paused(self, at: datetime) -> bool:
         """Whether a pause that is written in the source holds at `at`."""
@@ -242,3 +267,6 @@ class Plan:
         if self.mode is Mode.AUTOMATIC and self.criteria is not None:
             return self.criteria.text
         return self.mode.value
+
+
+_FIELDS: Final = tuple(each.name for each in fields(Plan) if each.name != "whole")

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from reconciler.clock import monotonic
 from reconciler.core.desired import Desired
-from reconciler.core.model import Mode, TargetId
+from reconciler.core.model import TargetId
 from reconciler.daemon.watched import Appearance, appearance
 
 LOOK_SECONDS: Final = 2.0
@@ -131,7 +131,7 @@ class Fingerprints:
             return
         groups: dict[Patterns, set[TargetId]] = {}
         for target, plan in targets.items():
-            if plan.mode is Mode.AUTOMATIC and plan.criteria is not None and plan.criteria.on_change:
+            if plan.criteria is not None and plan.criteria.on_change:
                 groups.setdefault(plan.criteria.on_change, set()).add(target)
         self._groups = {patterns: frozenset(each) for patterns, each in groups.items()}
         self._watches = {patterns: self._watches.get(patterns, _Watch()) for patterns in self._groups}

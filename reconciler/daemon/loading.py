@@ -10,7 +10,7 @@ from reconciler.daemon.reconciler import Look, Reconciler
 
 MIN_WAIT_SECONDS = 0.01
 WATCH_STARTS_SECONDS = 1.0
-"""After the first look there is another one so soon: the watch may have begun to see only after it."""
+"""After the first look there is another one so soon: the watch begins to see only after it."""
 
 
 class Loading:
@@ -35,11 +35,16 @@ class Loading:
         self._hinted = threading.Event()
         self._stopped = False
         self._first = threading.Event()
+        self._may_go_on = threading.Event()
         self._thread = threading.Thread(target=self._run, name="loading", daemon=True)
         self.failure: BaseException | None = None
 
     def start(self) -> None:
         self._thread.start()
+
+    def go_on(self) -> None:
+        """What the first look gave is decided: begin to watch."""
+        self._may_go_on.set()
 
     def hint(self, trigger: str = "event") -> None:
         """Look soon. Any thread may call it."""
@@ -54,6 +59,7 @@ class Loading:
     def stop_soon(self) -> None:
         """Look no more; `join` waits for it."""
         self._stopped = True
+        self._may_go_on.set()
         self._hinted.set()
 
     def join(self, seconds: float) -> bool:
@@ -64,16 +70,18 @@ class Loading:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        watch = self._reconciler.source.watch(self.hint)
+        watch = None
         try:
-            most = WATCH_STARTS_SECONDS
+            wait = min(self._once(), WATCH_STARTS_SECONDS)
+            # What it imports would be in the way of the first decisions.
+            self._may_go_on.wait()
+            watch = self._reconciler.source.watch(self.hint)
             while not self._stopped:
-                wait = min(self._once(), most)
                 if self._expects_edits and self.has_looked and not self._hinted.is_set():
                     self._expects_edits = False
                     self._reconciler.expect_edits()
                 self._hinted.wait(max(wait, MIN_WAIT_SECONDS))
-                most = self._interval
+                wait = 0.0 if self._stopped else self._once()
         except BaseException as error:
             # Ours to answer for: the daemon ends and is started again; runs go on.
             self.failure = error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import pwd
 import shutil
@@ -12,7 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reconciler.clock import SystemClock, monotonic, sleep
 from reconciler.core.access import Viewer, identified, may, owner, viewer_of
@@ -36,7 +37,6 @@ from reconciler.ports.source import Held, Snapshot, Source
 from reconciler.sources import open_source
 from reconciler.spec.lastgood import resolve_all
 from reconciler.spec.loading import loader_of
-from reconciler.spec.proposal import Proposal, propose
 from reconciler.spec.resolve import ResolveCache
 from reconciler.spec.stored import (
     Stored,
@@ -50,6 +50,9 @@ from reconciler.store.letters import LetterBox
 from reconciler.store.sqlite import SqliteStore
 from reconciler.store.tokens import handled_in
 from reconciler.views.report import tail_of
+
+if TYPE_CHECKING:
+    from reconciler.spec.proposal import Proposal
 
 PATIENCE = 20
 """Looks at a source that is just being changed, before it is said to be held."""
@@ -223,6 +226,8 @@ class Reconciler:
             and not _is_restamped(stored, found)
         ):
             return Look(now, notices=found.notices)
+        from reconciler.spec.proposal import propose
+
         approved = (approve,) if approve else ()
         # What is made here stays: looking for garbage among it over and over costs a fifth of the time.
         gc.disable()
@@ -233,7 +238,9 @@ class Reconciler:
         return Look(now, None, found, proposal, found.notices, monotonic() - begun, stored)
 
     def expect_edits(self) -> None:
-        """Import now what reading a document needs, a third of a second's work, rather than when somebody waits."""
+        """Import now what documents and commands need, a third of a second's work, rather than when somebody waits."""
+        for name in ("reconciler.daemon.commands", "reconciler.spec.proposal"):
+            importlib.import_module(name)
         self.loader.load("", _DOCUMENT, None, lambda path: None)
 
     def _is_waiting(self) -> bool:

@@ -15,7 +15,6 @@ from reconciler.core import facts as f
 from reconciler.core.access import Viewer
 from reconciler.core.facts import Fact
 from reconciler.core.model import State, TargetId
-from reconciler.daemon.commands import carry_out
 from reconciler.daemon.fingerprints import Fingerprints
 from reconciler.daemon.http import CommandError, Doors, serve_control, serve_tcp
 from reconciler.daemon.inbox import Inbox
@@ -138,9 +137,8 @@ class Daemon:
             f"reconcile {__version__}: {self.options.directory / 'jobs.d'}, state {self.options.state}{where}"
         )
         self.loading.start()
-        self.tidying.start()
         code = self._loop()
-        if self.options.once:
+        if self.options.once and self.loading.has_looked:
             self._tidy_up()
         return code
 
@@ -185,7 +183,9 @@ class Daemon:
             if self.loading.has_looked and not announced:
                 announced = True
                 self._announce()
+                self.loading.go_on()
                 self.fingerprints.start()
+                self.tidying.start()
             if announced and monotonic() >= self._recheck_at[0]:
                 self._recheck()
             if self._problem() != problem:
@@ -199,7 +199,8 @@ class Daemon:
             end = monotonic() + min(each for each in (HEARTBEAT_SECONDS, wait, until_letter) if each is not None)
             # What is written out comes behind what is to be decided, but it comes.
             busy = wait == 0.0 or bool(self._selector.select(max(0.0, min(QUIET_SECONDS, end - monotonic()))))
-            if (not busy and monotonic() < end - QUIET_SECONDS) or monotonic() > flushed + FLUSH_AT_LEAST_SECONDS:
+            is_quiet = not busy and monotonic() < end - QUIET_SECONDS
+            if announced and (is_quiet or monotonic() > flushed + FLUSH_AT_LEAST_SECONDS):
                 until_flush = self.outputs.flush()
                 self._say_of_outputs()
                 flushed = monotonic()
@@ -293,6 +294,8 @@ class Daemon:
     def _command(self, name: str, payload: Mapping[str, Any], who: Viewer) -> Mapping[str, Any]:
         if name == "apply":
             self.outputs.metrics.resync("command")
+        from reconciler.daemon.commands import carry_out
+
         return carry_out(self.reconciler, name, payload, who, self._decide)
 
     def _decide(self, call: Callable[[], Any]) -> Any:

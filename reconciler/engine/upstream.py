@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from reconciler.core import facts as f
 from reconciler.core.desired import Desired
-from reconciler.core.model import Instant, Mode, TargetId
+from reconciler.core.model import Instant, TargetId
 from reconciler.engine.board import Board
 
 _INSTANT = 1e-6
@@ -24,7 +24,7 @@ class Upstream:
         """Find who waits for whom among automatic targets."""
         self._waiting_for = {}
         for target, plan in desired.targets.items():
-            if plan.mode is Mode.AUTOMATIC and plan.criteria is not None:
+            if plan.criteria is not None:
                 for job in plan.criteria.after:
                     self._waiting_for.setdefault(job, []).append(target)
 

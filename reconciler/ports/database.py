@@ -7,10 +7,18 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import sqlite3
+
+
+OBJECT_ROWS: Final = (
+    "SELECT kind, domain, name, path, line, digest, revision, held, CAST(body AS BLOB) FROM objects"
+)
+"""The table `objects`, whole, as `spec.stored` reads it."""
+FILE_ROWS: Final = "SELECT path, mtime_ns, inode, size, digest, rejected, objects FROM files"
+"""The table `files` likewise."""
 
 
 def uri_of(path: str | os.PathLike[str]) -> str:

@@ -41,8 +41,7 @@ class FileStamp(NamedTuple):
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class SourceFile:
+class SourceFile(NamedTuple):
     """A file of a snapshot. `content` is None when it is the known one and was not read."""
 
     path: str

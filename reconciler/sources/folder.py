@@ -92,7 +92,7 @@ class FolderSource:
         if isinstance(look, Held):
             return look
         files, problems = {}, dict(look.problems)
-        wanted = stale(known, {path: entry[:3] for path, entry in look.files.items()})
+        wanted = stale(known, look.files)
         for path, entry in look.files.items():
             if path not in wanted:
                 files[path] = SourceFile(path, known[path])
@@ -193,11 +193,15 @@ class FolderSource:
         return revision, notices
 
 
-def stale(known: Mapping[str, FileStamp], seen: Mapping[str, tuple[int, int, int]]) -> set[str]:
+def stale(known: Mapping[str, FileStamp], seen: Mapping[str, Entry | FileStamp]) -> set[str]:
     """Which files to read: those with another stamp than known and, since a document is loaded together with what
     it refers to, the documents beside or above a changed attachment, and then all attachments.
     """
-    wanted = {path for path, stamp in seen.items() if path not in known or known[path][:3] != stamp}
+    wanted = set()
+    for path, (changed_ns, inode, size, _) in seen.items():
+        stamp = known.get(path)
+        if stamp is None or stamp[0] != changed_ns or stamp[1] != inode or stamp[2] != size:
+            wanted.add(path)
     attachments = {path for path in seen if path.endswith(ATTACHMENTS)}
     gone = {path for path in known if path not in seen and path.endswith(ATTACHMENTS)}
     changed = gone | (wanted & attachments)

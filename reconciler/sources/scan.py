@@ -43,7 +43,8 @@ def changed_ns(status: os.stat_result) -> int:
 
     An editor or rsync may set the time of the last write back; nobody can set the other.
     """
-    return max(status.st_mtime_ns, status.st_ctime_ns)
+    written, changed = status.st_mtime_ns, status.st_ctime_ns
+    return written if written > changed else changed
 
 
 class _Link(NamedTuple):

@@ -126,7 +126,7 @@ def snapshot_of(
 ) -> Snapshot:
     """Read the contents that are not known and make it a snapshot."""
     stamps = {path: stamp_of(entry) for path, entry in found.entries.items()}
-    wanted = stale(known, {path: stamp[:3] for path, stamp in stamps.items()})
+    wanted = stale(known, stamps)
     sizes = {found.entries[path].oid: found.entries[path].size for path in wanted}
     contents = dict(git.blobs(repository.folder, [oid for oid, size in sizes.items() if size < READ_LIMIT]))
     files = {

@@ -236,7 +236,7 @@ class _Reading:
     ) -> dict[Identity, StoredObject]:
         for identity, why in inert.items():
             if identity in objects:
-                objects[identity] = replace(objects[identity], held=f"{WITHOUT_EFFECT}: {why}")
+                objects[identity] = objects[identity]._replace(held=f"{WITHOUT_EFFECT}: {why}")
         return objects
 
     def _choose(self) -> dict[Identity, StoredObject]:
@@ -260,7 +260,7 @@ class _Reading:
             if not why and nothing:
                 why = "no document was read"
             if why:
-                chosen[identity] = replace(stored, held=why)
+                chosen[identity] = stored._replace(held=why)
         return chosen
 
     def _keeps(self, identity: Identity, last: SpecObject, blocked: Mapping[str | None, str]) -> str:

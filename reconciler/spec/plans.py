@@ -6,8 +6,8 @@ Works on the plain bodies of validated documents. Targets that resolve alike sha
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -75,27 +75,41 @@ class Fault(NamedTuple):
     field: tuple[str | int, ...] = ()
 
 
+class Ground:
+    """What the plans of all jobs stand on: the Installation and the calendars.
+
+    `calendars` are by (domain area, name); `schedules` are those in use, by digest, so that alike ones are one.
+    """
+
+    def __init__(
+        self,
+        installation: SpecObject | None,
+        calendars: Mapping[tuple[str, str], SpecObject],
+        schedules: MutableMapping[str, LazySchedule],
+    ) -> None:
+        self.installation, self.calendars, self.schedules = installation, calendars, schedules
+        self.spec: Spec = installation.spec if installation else {}
+        self.time_zone: str = self.spec.get("timeZone", "UTC")
+        self.of_plain: dict[str, Any] = {
+            "scope": "installation",
+            "criteria": None,
+            "report": merged_report(installation),
+            "executor": "local",
+            "secrets": (),
+            "needs": _needs({}, self.spec.get("user")),
+            "renamed_from": "",
+        }
+        """The fields of a plan that are the same for all plain jobs (`_is_plain`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Common:
-    """What all jobs share: the Installation's spec and the calendars."""
+    """What all jobs share."""
 
-    installation: SpecObject | None
-    calendars: Mapping[tuple[str, str], SpecObject]
-    """By (domain area, name)."""
-    schedules: dict[str, LazySchedule]
-    """Compiled schedules by digest, kept over resolvings."""
-    domains: Mapping[str, SpecObject] = field(default_factory=dict)
-    profiles: Mapping[str, int] = field(default_factory=dict)
+    ground: Ground
+    domains: Mapping[str, SpecObject]
+    profiles: Mapping[str, int]
     """Domains alike in all that plans depend on have the same number."""
-
-    @property
-    def spec(self) -> Spec:
-        return self.installation.spec if self.installation else {}
-
-    @property
-    def time_zone(self) -> str:
-        zone: str = self.spec.get("timeZone", "UTC")
-        return zone
 
 
 def selects(selector: Spec | None, domain: SpecObject) -> bool:
@@ -123,6 +137,9 @@ def targets_of(
     job: SpecObject, plannings: Sequence[SpecObject], common: Common
 ) -> tuple[list[tuple[TargetId, Plan]], list[Fault]]:
     """Give each target of a job its plan, and the faults of its Plannings."""
+    if not plannings and _is_plain(job):
+        plan = Plan.begun(_Whole(job, common.ground), job=job.name, **common.ground.of_plain)
+        return [(TargetId(job.name), plan)], []
     faults: list[Fault] = []
     is_domain_job = job.spec.get("scope") == "domain"
     system = [planning for planning in plannings if not planning.domain]
@@ -181,18 +198,45 @@ def _only_one(plannings: list[SpecObject], where: str, faults: list[Fault]) -> S
     return plannings[0] if plannings else None
 
 
+_NOT_PLAIN: Final = tuple(
+    f'"{word}"'.encode("ascii")
+    for word in ("scope", "automatic", "report", "executor", "secrets", "user", "group", "limits", RENAMED_FROM)
+)
+
+
+def _is_plain(job: SpecObject) -> bool:
+    """Whether a job is the installation's and says nothing of what is asked of all plans at once: a test of its text.
+
+    `automatic` is also a mode, which is a fault without the criteria of that name.
+    """
+    return not job.mentions(*_NOT_PLAIN)
+
+
+class _Whole:
+    """Makes the plan of a plain job when it is asked for."""
+
+    __slots__ = ("_ground", "_job")
+
+    def __init__(self, job: SpecObject, ground: Ground) -> None:
+        self._job, self._ground = job, ground
+
+    def __call__(self) -> Plan:
+        return _PlanMaker(self._job, Common(self._ground, {}, {}), []).plan(None, None, None)
+
+
 class _PlanMaker:
     """Makes the plans of one job; what does not differ between its targets is made once."""
 
     def __init__(self, job: SpecObject, common: Common, faults: list[Fault]) -> None:
         self._job = job
-        self._common = common
+        self._profiles = common.profiles
+        self._ground = common.ground
         self._faults = faults
         self._plans: dict[tuple[int, str, str], Plan] = {}
         self._fixed: dict[str, Any] | None = None
 
     def plan(self, domain: SpecObject | None, system: SpecObject | None, area: SpecObject | None) -> Plan:
-        profile = self._common.profiles[domain.name] if domain else -1
+        profile = self._profiles[domain.name] if domain else -1
         key = (profile, system.name if system else "", f"{area.domain}/{area.name}" if area else "")
         found = self._plans.get(key)
         if found is None:
@@ -202,10 +246,10 @@ class _PlanMaker:
     def _make(self, domain: SpecObject | None, system: SpecObject | None, area: SpecObject | None) -> Plan:
         job, spec = self._job, self._job.spec
         if self._fixed is None:
-            self._fixed = _fixed_parts(job, self._common.spec)
+            self._fixed = _fixed_parts(job, self._ground.spec)
         deciding, planning = self._deciding(system, area)
         domain_spec: Spec = domain.spec if domain else {}
-        zone = domain_spec.get("timeZone") or self._common.time_zone
+        zone = domain_spec.get("timeZone") or self._ground.time_zone
         automatic = spec.get("automatic")
         mode = Mode(planning.get("mode") or ("automatic" if automatic else "disabled"))
         if mode is Mode.AUTOMATIC and not automatic:
@@ -231,7 +275,7 @@ class _PlanMaker:
                 "schedule": self._schedule(schedule_spec, own_zone, calendars, schedule_digest),
                 "criteria": _criteria(criteria, zone) if criteria else None,
                 "pauses": _pauses((job, spec.get("planning")), system, area, zone=own_zone),
-                "report": merged_report(self._common.installation, domain, job, system, area),
+                "report": merged_report(self._ground.installation, domain, job, system, area),
                 "planning_path": self._fixed["path"] if deciding is job else deciding.place,
             }
         )
@@ -248,9 +292,8 @@ class _PlanMaker:
         used = (schedule or {}).get("calendars") or {}
         found: dict[str, Spec] = {}
         for name in (*used.get("skip", ()), *used.get("only", ())):
-            calendar = self._common.calendars.get((deciding.domain, name)) or self._common.calendars.get(
-                ("", name)
-            )
+            calendars = self._ground.calendars
+            calendar = calendars.get((deciding.domain, name)) or calendars.get(("", name))
             if calendar is not None:
                 found[name] = calendar.spec
         return found
@@ -263,7 +306,10 @@ class _PlanMaker:
         used = spec.get("calendars") or {}
         if any(name not in calendars for name in (*used.get("skip", ()), *used.get("only", ()))):
             return None
-        return self._common.schedules.setdefault(digest, LazySchedule(spec, zone, calendars))
+        known = self._ground.schedules.get(digest)
+        if known is None:
+            known = self._ground.schedules[digest] = LazySchedule(spec, zone, calendars)
+        return known
 
 
 def _fixed_parts(job: SpecObject, installation: Spec) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def hold_back(
     objects = dict(wanted.stored.objects)
     for identity, why in held.items():
         if identity in before.objects:
-            objects[identity] = replace(before.objects[identity], held=why)
+            objects[identity] = before.objects[identity]._replace(held=why)
     for identity, each in wanted.stored.objects.items():
         known = before.objects.get(identity)
         if each.is_inert and known is not None and not known.is_inert:

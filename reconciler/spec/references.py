@@ -19,6 +19,7 @@ from reconciler.spec.substitution import FIXED_NAMES, references
 
 _ANNOTATED: Final = as_key(RUN_REQUESTED_AT)
 _AFTER: Final = as_key("after")
+_REFERRING: Final = (_AFTER, *map(as_key, ("domains", "calendars", "scope")))
 
 
 @dataclass(slots=True)
@@ -28,6 +29,8 @@ class Index:
     installation: SpecObject | None = None
     domains: dict[str, SpecObject] = field(default_factory=dict)
     jobs: dict[str, SpecObject] = field(default_factory=dict)
+    referring: list[SpecObject] = field(default_factory=list)
+    """The jobs that may refer to something: all others need no look."""
     plannings: dict[str, list[SpecObject]] = field(default_factory=dict)
     """By the job that they plan."""
     calendars: dict[tuple[str, str], SpecObject] = field(default_factory=dict)
@@ -45,6 +48,8 @@ class Index:
             match each.kind:
                 case "Job":
                     index.jobs[each.name] = each
+                    if each.mentions(*_REFERRING):
+                        index.referring.append(each)
                 case "Planning":
                     index.plannings.setdefault(each.spec.get("job") or each.name, []).append(each)
                 case "Domain":
@@ -124,13 +129,8 @@ def _selector(index: Index, item: SpecObject) -> Iterator[Fault]:
             yield Fault(item, "E202", message, help, ("spec", "domains", "names", number))
 
 
-_REFERRING: Final = tuple(map(as_key, ("domains", "after", "calendars", "scope")))
-
-
 def _jobs(index: Index) -> Iterator[Fault]:
-    for job in index.jobs.values():
-        if not any(map(job.mentions, _REFERRING)):
-            continue
+    for job in index.referring:
         spec = job.body["spec"]
         if "domains" in spec:
             yield from _selector(index, job)
@@ -248,8 +248,8 @@ def _target_fault(index: Index, job: SpecObject, domain: str) -> tuple[str, str]
 def _circles(index: Index) -> Iterator[Fault]:
     """Every job that waits for itself through `automatic.after`."""
     edges: dict[str, Sequence[str]] = {
-        name: job.body["spec"]["automatic"].get("after", ())
-        for name, job in index.jobs.items()
+        job.name: job.body["spec"]["automatic"].get("after", ())
+        for job in index.referring
         if job.mentions(_AFTER) and "automatic" in job.body["spec"]
     }
     reported: set[str] = set()

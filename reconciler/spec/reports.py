@@ -24,10 +24,10 @@ _REPORT_FIELDS: Final = {
 
 def merged_report(
     installation: SpecObject | None,
-    domain: SpecObject | None,
-    job: SpecObject,
-    system: SpecObject | None,
-    area: SpecObject | None,
+    domain: SpecObject | None = None,
+    job: SpecObject | None = None,
+    system: SpecObject | None = None,
+    area: SpecObject | None = None,
 ) -> Report:
     """Merge the report blocks, the most specific field winning; a domain area only adds recipients."""
     merged: dict[str, Any] = {}

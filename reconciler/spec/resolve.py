@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from reconciler.core.desired import Administrator, Desired, DomainInfo, Limits
 from reconciler.core.diagnostics import Diagnostic
 from reconciler.core.model import TargetId
 from reconciler.core.plan import Plan, Retention
 from reconciler.spec.objects import APPROVE, Identity, SpecObject, as_key, digest_of
-from reconciler.spec.plans import Common, Fault, profile_of, retention_of, targets_of
+from reconciler.spec.plans import Common, Fault, Ground, profile_of, retention_of, targets_of
 from reconciler.spec.references import Index, check_references
 from reconciler.spec.requests import request_of, run_now_of
 from reconciler.spec.schedules import LazySchedule
@@ -56,7 +57,11 @@ class ResolveCache:
     jobs: dict[str, _JobEntry] = field(default_factory=dict)
     targets: dict[TargetId, Plan] = field(default_factory=dict)
     """Those of all `jobs`."""
-    schedules: dict[str, LazySchedule] = field(default_factory=dict)
+    ground: Ground | None = None
+    standing_on: str = ""
+    """Of what `ground` was made."""
+    schedules: WeakValueDictionary[str, LazySchedule] = field(default_factory=WeakValueDictionary)
+    """Those that plans have, by digest."""
 
 
 def resolve(
@@ -112,8 +117,11 @@ def _targets(index: Index, cache: ResolveCache) -> tuple[dict[TargetId, Plan], l
     profiles = {
         name: numbers.setdefault(profile_of(each), len(numbers)) for name, each in index.domains.items()
     }
-    common = Common(index.installation, index.calendars, cache.schedules, index.domains, profiles)
     for_installation = digest_of([_mark(each) for each in (index.installation, *index.calendars.values())])
+    if cache.ground is None or cache.standing_on != for_installation:
+        cache.ground = Ground(index.installation, index.calendars, cache.schedules)
+        cache.standing_on = for_installation
+    common = Common(cache.ground, index.domains, profiles)
     for_domains = digest_of([for_installation, [_mark(each) for each in index.domains.values()]])
     targets = cache.targets.copy()
     faults: list[Fault] = []
@@ -139,9 +147,6 @@ def _targets(index: Index, cache: ResolveCache) -> tuple[dict[TargetId, Plan], l
         for target, _ in cache.jobs[name].targets:
             del targets[target]
     cache.jobs, cache.targets = entries, targets
-    if len(cache.schedules) > 2 * len(entries) + 1000:
-        used = {plan.schedule_digest for plan in targets.values()}
-        cache.schedules = {digest: cache.schedules[digest] for digest in used if digest in cache.schedules}
     return targets, faults
 
 

@@ -14,7 +14,15 @@ from reconciler.triggers import CompiledSchedule, compile_schedule
 class LazySchedule:
     """A schedule block that was checked when its document was loaded, compiled at its first question."""
 
-    __slots__ = ("_calendars", "_compiled", "_spec", "_zone", "catch_up", "starting_deadline_seconds")
+    __slots__ = (
+        "__weakref__",
+        "_calendars",
+        "_compiled",
+        "_spec",
+        "_zone",
+        "catch_up",
+        "starting_deadline_seconds",
+    )
 
     def __init__(
         self, spec: Mapping[str, Any], zone: str, calendars: Mapping[str, Mapping[str, Any]]

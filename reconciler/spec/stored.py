@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from itertools import starmap
+from typing import Any, Final, NamedTuple
 
 from reconciler.core.diagnostics import Diagnostic
 from reconciler.core.model import Revision
@@ -20,8 +21,7 @@ WITHOUT_EFFECT: Final = "without effect"
 """How `held` begins for an object whose references fail."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredObject:
+class StoredObject(NamedTuple):
     """The version of a document that is in force. `held` says why it is not the source's, "" when it is."""
 
     object: SpecObject
@@ -34,8 +34,7 @@ class StoredObject:
         return self.held.startswith(WITHOUT_EFFECT)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFile:
+class StoredFile(NamedTuple):
     """What a file was when it was last read, what is wrong with it, and which objects its last good version had."""
 
     stamp: FileStamp
@@ -54,19 +53,15 @@ class Stored:
 
     def known(self) -> dict[str, FileStamp]:
         """What a source may take as read: a file that is rejected, or not in force as it is, is read again."""
-        return {
-            path: file.stamp if self._is_in_force(path, file) else file.stamp._replace(mtime_ns=-1)
-            for path, file in self.files.items()
-        }
-
-    def _is_in_force(self, path: str, file: StoredFile) -> bool:
-        if file.rejected:
-            return False
-        for identity in file.objects:
-            stored = self.objects.get(identity)
-            if stored is None or stored.held or stored.object.path != path:
-                return False
-        return True
+        known: dict[str, FileStamp] = {}
+        for path, (stamp, rejected, identities) in self.files.items():
+            is_in_force = not rejected
+            for identity in identities:
+                stored = self.objects.get(identity)
+                if stored is None or stored.held or stored.object.path != path:
+                    is_in_force = False
+            known[path] = stamp if is_in_force else stamp._replace(mtime_ns=-1)
+        return known
 
     @property
     def rejected(self) -> dict[str, tuple[Diagnostic, ...]]:
@@ -96,16 +91,28 @@ def applied_revision(source: Mapping[str, Any]) -> Revision:
 
 
 def stored_from_rows(
-    objects: Iterable[Mapping[str, Any]], files: Iterable[Mapping[str, Any]], revision: Revision
+    objects: Iterable[Sequence[Any]], files: Iterable[Sequence[Any]], revision: Revision
 ) -> Stored:
-    """Read the tables `objects` and `files` back; `revision` is what they were accepted from."""
+    """Read the tables back, as `ports.database` asks for them; `revision` is what they were accepted from."""
     # Ten thousand documents say the same words: each is kept once.
     share: dict[Any, Any] = {}
-    found = {each.object.identity: each for each in (_object_from_row(row, share) for row in objects)}
-    share.update((identity, identity) for identity in found)
+    once = share.setdefault
+    found: dict[Identity, StoredObject] = {}
+    for kind, domain, name, path, line, digest, revised, held, text in objects:
+        identity = Identity(once(kind, kind), once(domain, domain), name)
+        spec = SpecObject(identity[0], identity[1], name, once(path, path), line, digest, text)
+        found[identity] = StoredObject(spec, once(revised, revised), held)
+        share[identity] = identity
     return Stored(
         found,
-        {share.setdefault(row["path"], row["path"]): _file_from_row(row, share) for row in files},
+        {
+            once(path, path): StoredFile(
+                FileStamp(mtime_ns, inode, size, digest),
+                diagnostics_from_json(rejected),
+                tuple(once(each, each) for each in starmap(Identity, json.loads(named))),
+            )
+            for path, mtime_ns, inode, size, digest, rejected, named in files
+        },
         revision,
     )
 
@@ -147,35 +154,10 @@ def _object_row(stored: StoredObject) -> tuple[Any, ...]:
     )
 
 
-def _object_from_row(row: Mapping[str, Any], share: dict[Any, Any]) -> StoredObject:
-    kind, domain, path, revision = (
-        share.setdefault(row[name], row[name]) for name in ("kind", "domain", "path", "revision")
-    )
-    spec = SpecObject(
-        kind,
-        domain,
-        row["name"],
-        path,
-        row["line"],
-        row["digest"],
-        row["body"].encode("ascii"),
-    )
-    return StoredObject(spec, revision, row["held"])
-
-
 def _file_row(path: str, file: StoredFile) -> tuple[Any, ...]:
     rejected = json.dumps([asdict(each) for each in file.rejected]) if file.rejected else ""
     objects = json.dumps(file.objects, separators=(",", ":"))
     return (path, *file.stamp, rejected, objects)
-
-
-def _file_from_row(row: Mapping[str, Any], share: dict[Any, Any]) -> StoredFile:
-    identities = (Identity(*each) for each in json.loads(row["objects"]))
-    return StoredFile(
-        FileStamp(row["mtime_ns"], row["inode"], row["size"], row["digest"]),
-        diagnostics_from_json(row["rejected"]),
-        tuple(share.get(each, each) for each in identities),
-    )
 
 
 def diagnostics_from_json(text: str) -> tuple[Diagnostic, ...]:

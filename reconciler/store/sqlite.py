@@ -14,6 +14,7 @@ from reconciler.core.facts import Fact, to_json
 from reconciler.core.model import TargetId
 from reconciler.core.plan import Plan
 from reconciler.core.seen import Seen
+from reconciler.ports.database import FILE_ROWS, OBJECT_ROWS
 from reconciler.ports.failpoint import failpoint
 from reconciler.ports.store import Known, Summary
 from reconciler.store import removal
@@ -264,10 +265,8 @@ class SqliteStore:
 
     # Documents.
 
-    def objects(self) -> Iterator[Mapping[str, Any]]:
-        names = ("kind", "domain", "name", "path", "line", "digest", "revision", "held", "body")
-        rows = self.db.execute(f"SELECT {', '.join(names)} FROM objects")  # noqa: S608
-        return (dict(zip(names, row, strict=True)) for row in rows)
+    def objects(self) -> Iterator[tuple[Any, ...]]:
+        return self.db.execute(OBJECT_ROWS)
 
     def object_body(self, kind: str, domain: str, name: str) -> Mapping[str, Any] | None:
         row = self.db.execute(
@@ -297,10 +296,8 @@ class SqliteStore:
     def amend_token(self, token: str, body: Mapping[str, Any]) -> None:
         self.db.execute("UPDATE tokens SET body=? WHERE token=?", (_dumps(body), token))
 
-    def files(self) -> Iterator[Mapping[str, Any]]:
-        names = ("path", "mtime_ns", "inode", "size", "digest", "rejected", "objects")
-        rows = self.db.execute(f"SELECT {', '.join(names)} FROM files")  # noqa: S608
-        return (dict(zip(names, row, strict=True)) for row in rows)
+    def files(self) -> Iterator[tuple[Any, ...]]:
+        return self.db.execute(FILE_ROWS)
 
     def put_files(self, rows: Iterable[Sequence[Any]], gone: Iterable[str]) -> None:
         self.db.executemany("DELETE FROM files WHERE path=?", ((path,) for path in gone))

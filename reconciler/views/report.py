@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core.logs import mask
@@ -92,6 +91,8 @@ def values_of(connection: sqlite3.Connection, job: str, domain: str, run: str) -
 
 def usual_seconds(connection: sqlite3.Connection, job: str, domain: str) -> float | None:
     """The median duration of the last successes of a target."""
+    from statistics import median
+
     rows = connection.execute(
         "SELECT finished - started FROM runs WHERE job=? AND domain=? AND state IN ('success', 'warning')"
         " AND started IS NOT NULL AND finished IS NOT NULL ORDER BY id DESC LIMIT ?",

@@ -128,11 +128,9 @@ def kept(before: Stored, after: Stored) -> Stored:
     for path in file_changes.gone:
         del files[path]
     files.update({row[0]: row for row in file_changes.put})
-    names = ("kind", "domain", "name", "path", "line", "digest", "revision", "held", "body")
-    file_names = ("path", "mtime_ns", "inode", "size", "digest", "rejected", "objects")
     return stored_from_rows(
-        [dict(zip(names, row, strict=True)) for row in objects.values()],
-        [dict(zip(file_names, row, strict=True)) for row in files.values()],
+        [(*row[:-1], row[-1].encode("ascii")) for row in objects.values()],
+        list(files.values()),
         Revision(after.revision.commit, after.revision.dirty, after.revision.signer),
     )
 

@@ -55,7 +55,7 @@ class Kept:
         for path, text in tree.items():
             name = blob_id(text.encode())
             stamps[path] = FileStamp(0, int(name[:15], 16), len(text), name)
-        wanted = stale(known, {path: stamp[:3] for path, stamp in stamps.items()})
+        wanted = stale(known, stamps)
         files = {
             path: SourceFile(path, stamp, tree[path].encode() if path in wanted else None)
             for path, stamp in stamps.items()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -478,3 +480,51 @@ def test_a_folder_without_its_domain_is_said_once() -> None:
     own = document("Planning", "quota", {"mode": "disabled"})
     assert codes(resolve(objects(BETA, job("quota", scope="domain"), acme_example=own))) == ["E202"]
     assert codes(resolve(objects(BETA, job("quota"), acme_example=own))) == ["E202"]
+
+
+# Plans of which little is asked at a start.
+
+INSTALLATION = document(
+    "Installation", "installation", {"user": "nobody", "report": {"send": True, "recipients": ["ops@acme.example"]}}
+)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        {"planning": DAILY, "timeout": "30m", "locks": ["db"], "retry": {"attempts": 3}},
+        {"planning": {**DAILY, "pause": {"until": "2027-01-01", "reason": "moving"}}, "concurrency": "queue"},
+        {"planning": {"mode": "disabled"}, "environment": {"A": "b"}, "retention": {"runs": 3}},
+        {"user": "daemon"},
+        {"group": "daemon"},
+        {"limits": {"memory": "1GiB"}},
+        {"secrets": {"TOKEN": "token"}},
+        {"report": {"recipients": ["me@acme.example"]}},
+        {"automatic": {"every": "4h", "after": ["other"], "onChange": ["/etc/*"], "probe": {"command": ["true"]}}},
+    ],
+)
+@pytest.mark.parametrize("installation", ["", INSTALLATION])
+def test_what_a_start_asks_of_a_plan_is_what_the_whole_plan_says(spec: dict[str, Any], installation: str) -> None:
+    everything = objects(job("backup", **spec), job("other"), *([installation] if installation else []))
+    begun = plan(resolve(everything), "backup")
+    whole = begun.whole() if begun.whole else begun
+    for name in ("job", "scope", "criteria", "report", "executor", "secrets", "needs", "renamed_from"):
+        assert getattr(begun, name) == getattr(whole, name), name
+    assert [getattr(begun, each.name) for each in fields(Plan)] == [getattr(whole, each.name) for each in fields(Plan)]
+
+
+def test_a_plan_is_made_at_the_first_question_that_a_start_does_not_ask_and_once() -> None:
+    made: list[Plan] = []
+
+    def whole() -> Plan:
+        made.append(Plan("a", "installation", Mode.DISABLED, "d", "s", labels=(("team", "x"),)))
+        return made[-1]
+
+    begun = Plan.begun(whole, job="a", secrets=())
+    assert (begun.job, begun.secrets, made) == ("a", (), [])
+    assert (begun.labels, begun.mode) == ((("team", "x"),), Mode.DISABLED)
+    assert len(made) == 1
+    assert begun == made[0]
+    with pytest.raises(AttributeError, match="colour"):
+        begun.colour  # noqa: B018
