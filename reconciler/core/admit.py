@@ -7,7 +7,8 @@ the domains with waiting runs; in a domain, requests first, then by instant.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -67,23 +68,25 @@ def admit(
     for r in running:
         counts[r.target.domain] = counts.get(r.target.domain, 0) + 1
     places = limits.max_parallel - len(running)
-    ready: list[Waiting] = []
+    ready: dict[tuple[TargetId, str], Waiting] = {}
     for item in sorted(waiting, key=_arrival):
         if item.blocked:
             out.waits[item.target, item.run] = Why(item.blocked, item.blocked_by)
         else:
-            ready.append(item)
+            ready[item.target, item.run] = item
+    queues = _Queues.of(ready.values())
     while True:
-        choice = _next(ready, held, counts, limits, out.last_domain) if places > 0 else None
+        choice = _next(queues, held, counts, limits, out.last_domain) if places > 0 else None
         if choice is None:
             break
-        ready.remove(choice)
+        queues.take(choice)
+        del ready[choice.target, choice.run]
         out.claims.append(choice)
         out.last_domain = choice.target.domain
         counts[choice.target.domain] = counts.get(choice.target.domain, 0) + 1
         held.update({lock: f"{choice.target}/{choice.run}" for lock in choice.locks})
         places -= 1
-    _explain(out, ready, held, _Places(limits, counts, places))
+    _explain(out, list(ready.values()), held, _Places(limits, counts, places))
     return out
 
 
@@ -95,8 +98,37 @@ def _turn(item: Waiting) -> tuple[bool, datetime, TargetId, str]:
     return item.trigger is not Trigger.REQUEST, item.since, item.target, item.run
 
 
+@dataclass(slots=True)
+class _Queues:
+    """What may start: the runs with locks in the order of their arrival, all others in each domain by their turn."""
+
+    locking: list[Waiting]
+    free: dict[str, deque[Waiting]]
+
+    @classmethod
+    def of(cls, ready: Iterable[Waiting]) -> _Queues:
+        queues = cls([], {})
+        for item in ready:
+            if item.locks:
+                queues.locking.append(item)
+            else:
+                queues.free.setdefault(item.target.domain, deque()).append(item)
+        for domain, queue in queues.free.items():
+            queues.free[domain] = deque(sorted(queue, key=_turn))
+        return queues
+
+    def take(self, item: Waiting) -> None:
+        if item.locks:
+            self.locking.remove(item)
+            return
+        queue = self.free[item.target.domain]
+        queue.popleft()
+        if not queue:
+            del self.free[item.target.domain]
+
+
 def _next(
-    ready: Sequence[Waiting],
+    queues: _Queues,
     held: Mapping[str, str],
     counts: Mapping[str, int],
     limits: Limits,
@@ -106,7 +138,10 @@ def _next(
     first: dict[str, Waiting] = {}
     reserved: set[str] = set()
     ahead: dict[str, set[str]] = {}
-    for item in ready:
+    for domain, queue in queues.free.items():
+        if not limits.domain_full(domain, counts.get(domain, 0)):
+            first[domain] = queue[0]
+    for item in queues.locking:
         domain = item.target.domain
         earlier = ahead.setdefault(domain, set())
         if any(lock in held or lock in reserved or lock in earlier for lock in item.locks):

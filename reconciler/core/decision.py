@@ -57,6 +57,8 @@ def pauses_of(plan: Plan, seen: Seen) -> tuple[Pause, ...]:
 
 def pause_of(plan: Plan, seen: Seen, wall: datetime) -> tuple[bool, datetime | None]:
     """Whether a pause holds at `wall`, and when the last of them expires (None: not by itself)."""
+    if not plan.pauses and seen.pause_until is None:
+        return False, None
     ends = [pause.until for pause in pauses_of(plan, seen) if pause.holds(wall)]
     known = [end for end in ends if end is not None]
     return bool(ends), max(known, default=None) if len(known) == len(ends) else None

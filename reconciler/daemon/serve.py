@@ -31,10 +31,10 @@ from reconciler.daemon.sync import SyncDoor
 from reconciler.daemon.tidying import Tidying
 from reconciler.store.opening import StoreError
 
-QUIET_SECONDS = 0.02
+QUIET_SECONDS = 0.1
 """Outputs are written when nothing has happened for so long..."""
 FLUSH_AT_LEAST_SECONDS = 1.0
-"""...and at least so often, however much there is to decide."""
+"""...and, from when something happened, at least so often, however much there is to decide."""
 HEARTBEAT_SECONDS = 5.0
 """The loop never sleeps longer, so that a step of the clock is noticed."""
 PREPARE_SECONDS = HEARTBEAT_SECONDS + 1.0
@@ -207,6 +207,7 @@ class Daemon:
                 end = min(end, flushed + (HEARTBEAT_SECONDS if until_flush is None else until_flush))
             if not busy:
                 self._selector.select(max(0.0, end - monotonic()))
+                flushed = monotonic() if is_quiet else flushed
         return self._exit_code()
 
     def _is_done(self, wait: float | None) -> bool:

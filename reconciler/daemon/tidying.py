@@ -119,11 +119,12 @@ class Tidying:
         self._forget()
 
     def _look_at(self, targets: Sequence[TargetId]) -> None:
-        for target in targets:
-            if self._stopped.is_set():
-                return
-            self._tidy(target)
-            self._stopped.wait(PACE_SECONDS)
+        with self._open() as database:
+            for target in targets:
+                if self._stopped.is_set():
+                    return
+                self._tidy(database, target)
+                self._stopped.wait(PACE_SECONDS)
         total = self._desired.retention.total_bytes
         too_much = sum(self._sizes.values()) > total
         if too_much and monotonic() >= self._shrink_at and self._shrink(total) > 0:
@@ -140,18 +141,17 @@ class Tidying:
         plan = self._desired.targets.get(target)
         return plan.retention if plan is not None else self._desired.retention
 
-    def _tidy(self, target: TargetId) -> None:
+    def _tidy(self, database: sqlite3.Connection, target: TargetId) -> None:
         """Bring one target within its own bounds."""
         now, rules = wall().timestamp(), self._rules(target)
-        with self._open() as database:
-            found = _entries(database, target, self._size)
-            oldest = min((e.over_at for e in found if e.over_at is not None), default=None)
-            # Only where runs have to go, what was noted before the oldest of them goes too; else it may grow old.
-            full = oldest is not None and len(found) >= rules.runs
-            before = max(now - rules.age_seconds, min(oldest, now) if full and oldest is not None else 0.0)
-            notes = database.execute(
-                "SELECT count(*) FROM facts WHERE job=? AND domain=? AND run='' AND at < ?", (*target, before)
-            ).fetchone()[0]
+        found = _entries(database, target, self._size)
+        oldest = min((e.over_at for e in found if e.over_at is not None), default=None)
+        # Only where runs have to go, what was noted before the oldest of them goes too; else it may grow old.
+        full = oldest is not None and len(found) >= rules.runs
+        before = max(now - rules.age_seconds, min(oldest, now) if full and oldest is not None else 0.0)
+        notes = database.execute(
+            "SELECT count(*) FROM facts WHERE job=? AND domain=? AND run='' AND at < ?", (*target, before)
+        ).fetchone()[0]
         going = what_goes(found, rules, now)
         for rule in dict.fromkeys(each.rule for each in going):
             self._remove(target, [each for each in going if each.rule == rule])

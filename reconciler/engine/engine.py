@@ -23,6 +23,8 @@ from reconciler.ports.failpoint import failpoint
 MAX_TARGETS = 2000
 ROUND_SECONDS = 0.020
 """A round takes at most about this long; what is left is the next round's."""
+FIRST_ROUND_SECONDS = 0.004
+"""While nothing runs: the first of many runs start while the others are still decided."""
 HOLD_SECONDS = 60.0
 """After a step of the clock forward by over an hour, no new wishes for this long."""
 FORWARD_STEP_SECONDS = 3600.0
@@ -196,12 +198,13 @@ class Engine:
         if not (self.attempts.has_news or looked or due or self.board.stirred):
             return None
         begun = self.parts.measure()
+        bound = ROUND_SECONDS if self.board.active else FIRST_ROUND_SECONDS
         left: list[TargetId] = []
 
         def change() -> None:
             queue = dict.fromkeys([*self.attempts.take(now), *looked, *due])
             for number, target in enumerate(queue):
-                if number % 16 == 15 and self.parts.measure() - begun > ROUND_SECONDS:
+                if number % 16 == 15 and self.parts.measure() - begun > bound:
                     left.extend(t for i, t in enumerate(queue) if i >= number)
                     break
                 self.board.look(target, now)
