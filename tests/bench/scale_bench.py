@@ -1,8 +1,10 @@
-"""10,000 one-job files: cold plan, restart, one edit, idle CPU and memory, by the real daemon.
+"""10,000 one-job files: cold plan, restart, edits, idle CPU and memory, by the real daemon.
 
-Run: `python tests/bench/scale_bench.py [FILES]`. Machines are noisy, so each time also stands beside a reference of
-the same run: reading and parsing the same files by ruamel's C parser alone (its events thrown away).
-Targets: cold load, validate and plan 4 s; restart 1 s; an edit live in 300 ms; idle CPU 0.5 %; 60 MB + 3 KB a target.
+Run: `python tests/bench/scale_bench.py [FILES]`. Machines are noisy, so each measurement stands beside a reference
+taken right before it: reading and parsing the same files by ruamel's C parser alone (its events thrown away). The
+medians of these ratios count. Where that takes 0.9 s (FACTS.md), the targets are: cold load, validate and plan 4 s
+(ratio 4.4), restart 1 s (1.1), an edit live in 300 ms (0.33). Idle CPU 0.5 %; 60 MB + 3 KB a target for the daemon and
+its helpers.
 """
 
 from __future__ import annotations
@@ -11,13 +13,16 @@ import json
 import os
 import re
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 IDLE_SECONDS = 15
+ROUNDS = 5
 
 
 def make(folder: Path, files: int) -> None:
@@ -71,40 +76,50 @@ def main() -> None:
         make(folder, files)
         state = folder / "state"
         us = [sys.executable, "-m", "reconciler", "-C", str(folder), "--state", str(state)]
-        result: dict[str, float] = {"files": files, "parse_seconds": reference(folder)}
-        result["cold_plan_seconds"] = timed(*us, "plan")
+        measured: dict[str, list[tuple[float, float]]] = {"plan": [], "restart": [], "edit": []}
+        for _ in range(ROUNDS):
+            measured["plan"].append((reference(folder), timed(*us, "plan")))
         subprocess.run([*us, "apply"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        begun = time.perf_counter()
-        daemon = subprocess.Popen([*us, "serve", "--listen", ""], stderr=subprocess.PIPE, text=True)
-        assert daemon.stderr is not None
-        for line in daemon.stderr:
-            if " ready: " in line:
-                break
-        result["restart_seconds"] = time.perf_counter() - begun
-        time.sleep(10)
-        edited = folder / "jobs.d" / "d00" / "job-0.yaml"
-        text = edited.read_text().replace("timeout: 30m", "timeout: 31m")
-        temporary = edited.with_name(".edit.tmp")
-        temporary.write_text(text)
-        db = sqlite3.connect(f"file:{state / 'state.db'}?mode=ro", uri=True)
-        query = "SELECT body FROM objects WHERE name = 'job-0'"
-        begun = time.perf_counter()
-        os.replace(temporary, edited)
-        while "31m" not in db.execute(query).fetchone()[0]:
-            time.sleep(0.005)
-        result["edit_seconds"] = time.perf_counter() - begun
+        for number in range(ROUNDS):
+            parsing, begun = reference(folder), time.perf_counter()
+            daemon = subprocess.Popen([*us, "serve", "--listen", ""], stderr=subprocess.PIPE, text=True)
+            assert daemon.stderr is not None
+            for line in daemon.stderr:
+                if " ready: " in line:
+                    break
+            measured["restart"].append((parsing, time.perf_counter() - begun))
+            if number < ROUNDS - 1:
+                daemon.terminate()
+                daemon.wait()
+        for number in range(ROUNDS):
+            time.sleep(5)
+            measured["edit"].append((reference(folder), edit(folder, state, 31 + number)))
         # What is written behind and tidied after a start is over by then.
         time.sleep(45)
         used = cpu_seconds(daemon.pid)
         time.sleep(IDLE_SECONDS)
-        result["idle_cpu_percent"] = 100 * (cpu_seconds(daemon.pid) - used) / IDLE_SECONDS
-        pids = [daemon.pid, *children(daemon.pid)]
-        result["resident_mb"] = sum(map(resident_kib, pids)) / 1000
-        result["allowed_mb"] = 60 + 0.003 * files
+        idle = 100 * (cpu_seconds(daemon.pid) - used) / IDLE_SECONDS
+        resident = sum(map(resident_kib, [daemon.pid, *children(daemon.pid)])) / 1000
         daemon.terminate()
         daemon.wait()
-        result["cold_plan_ratio"] = result["cold_plan_seconds"] / result["parse_seconds"]
+    result = {"files": files, "idle_cpu_percent": idle, "resident_mb": resident, "allowed_mb": 60 + 0.003 * files}
+    for step, pairs in measured.items():
+        result[f"{step}_seconds"] = statistics.median(took for _, took in pairs)
+        result[f"{step}_ratio"] = statistics.median(took / parsing for parsing, took in pairs)
     print(json.dumps({key: round(value, 3) for key, value in result.items()}))
+
+
+def edit(folder: Path, state: Path, minutes: int) -> float:
+    """Seconds until an edited file is in force."""
+    edited = folder / "jobs.d" / "d00" / "job-0.yaml"
+    temporary = edited.with_name(".edit.tmp")
+    temporary.write_text(re.sub("timeout: [0-9]+m", f"timeout: {minutes}m", edited.read_text()))
+    with closing(sqlite3.connect(f"file:{state / 'state.db'}?mode=ro", uri=True)) as db:
+        begun = time.perf_counter()
+        os.replace(temporary, edited)
+        while f"{minutes}m" not in db.execute("SELECT body FROM objects WHERE name = 'job-0'").fetchone()[0]:
+            time.sleep(0.005)
+        return time.perf_counter() - begun
 
 
 if __name__ == "__main__":
