@@ -72,7 +72,9 @@ class Loading:
     def _run(self) -> None:
         watch = None
         try:
-            wait = min(self._once(), WATCH_STARTS_SECONDS)
+            wait = 0.0
+            while not (self._stopped or self.has_looked):
+                wait = min(self._once(), WATCH_STARTS_SECONDS)
             # What it imports would be in the way of the first decisions.
             self._may_go_on.wait()
             watch = self._reconciler.source.watch(self.hint)
