@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from reconciler.core.model import Mode, State
 from reconciler.core.units import format_duration
@@ -245,15 +245,17 @@ class Plan:
         object.__setattr__(plan, "whole", whole)
         return plan
 
-    def __getattr__(self, name: str) -> Any:
-        # Only a field that is not there yet comes here.
-        whole: Callable[[], Plan] | None = object.__getattribute__(self, "whole")
-        if whole is not None:
-            made = whole()
-            for each in _FIELDS:
-                object.__setattr__(self, each, getattr(made, each))
-            object.__setattr__(self, "whole", None)
-        return object.__getattribute__(self, name)
+    if not TYPE_CHECKING:  # which would take any name for a field
+
+        def __getattr__(self, name: str) -> Any:
+            # Only a field that is not there yet comes here.
+            whole: Callable[[], Plan] | None = object.__getattribute__(self, "whole")
+            if whole is not None:
+                made = whole()
+                for each in _FIELDS:
+                    object.__setattr__(self, each, getattr(made, each))
+                object.__setattr__(self, "whole", None)
+            return object.__getattribute__(self, name)
 
     def is_paused(self, at: datetime) -> bool:
         """Whether a pause that is written in the source holds at `at`."""
