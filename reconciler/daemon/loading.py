@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from reconciler.daemon.inbox import Inbox
+from reconciler.daemon.memory import give_back
 from reconciler.daemon.reconciler import Look, Reconciler
 
 MIN_WAIT_SECONDS = 0.01
@@ -82,6 +83,7 @@ class Loading:
                 if self._expects_edits and self.has_looked and not self._hinted.is_set():
                     self._expects_edits = False
                     self._reconciler.expect_edits()
+                give_back()
                 self._hinted.wait(max(wait, MIN_WAIT_SECONDS))
                 wait = 0.0 if self._stopped else self._once()
         except BaseException as error:

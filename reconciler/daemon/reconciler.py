@@ -156,6 +156,7 @@ class Reconciler:
         )
         self.engine.open(resolve_all(self.stored, self.loader))
         carry_over(options.state, self.store, self.engine.board.desired)
+        self.store.shrink()
         gc.enable()
         gc.freeze()
 

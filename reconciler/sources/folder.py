@@ -136,7 +136,7 @@ class FolderSource:
                 return held(HeldReason.GIT_BUSY, busy)
             if last:
                 break
-            again = _look(root)
+            again = _look(root, look)
             if isinstance(again, Held):
                 return again
             if again != look:
@@ -228,9 +228,9 @@ def content_id(files: Mapping[str, SourceFile]) -> str:
     return digest.hexdigest()[:40]
 
 
-def _look(root: str) -> Look | Held:
+def _look(root: str, before: Look | None = None) -> Look | Held:
     try:
-        return Scanner(root).scan()
+        return Scanner(root, before).scan()
     except FileNotFoundError:
         name = os.path.join(root, TREE)
         return held(HeldReason.MISSING, f"there is no folder {name}; nothing is changed until it is back")

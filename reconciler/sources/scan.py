@@ -53,10 +53,11 @@ class _Link(NamedTuple):
 
 
 class Scanner:
-    """One scan below a root whose real path is known."""
+    """One scan below a root whose real path is known. What is the same as `before` is not kept twice."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, before: Look | None = None) -> None:
         self.look = Look()
+        self._before = before.files if before is not None else {}
         self._root = root
         self._tree = os.path.realpath(os.path.join(root, TREE))
         self._areas: dict[str, str] = {}
@@ -136,7 +137,9 @@ class Scanner:
             if real in self._taken:
                 return
             self._taken.add(real)
-        self.look.files[path] = Entry(changed_ns(status), status.st_ino, status.st_size, real)
+        entry = Entry(changed_ns(status), status.st_ino, status.st_size, real)
+        before = self._before.get(path)
+        self.look.files[path] = before if before == entry else entry
 
     def _follow(self, link: _Link) -> None:
         """Take what a symlink leads to, unless that is elsewhere, nowhere or part of the tree already."""

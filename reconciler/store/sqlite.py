@@ -64,6 +64,10 @@ class SqliteStore:
         self._serial += self._has_saved
         failpoint("store:after-commit")
 
+    def shrink(self) -> None:
+        """Let go of the pages that were read: at a start those of all documents, which nobody asks for again."""
+        self.db.execute("PRAGMA shrink_memory")
+
     # Targets.
 
     def due(self, now: float, limit: int) -> list[TargetId]:
