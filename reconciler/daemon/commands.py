@@ -217,8 +217,8 @@ def _listens(state: Path) -> bool:
 
 
 def _impersonated(reconciler: Reconciler, name: str) -> Viewer:
-    owner = reconciler.owner(os.geteuid())
-    return reconciler.impersonate(owner, name) if name else owner
+    owner = reconciler.viewers.owner(os.geteuid())
+    return reconciler.viewers.impersonate(owner, name) if name else owner
 
 
 def _ask_daemon(state: Path, command: str, payload: Mapping[str, Any]) -> dict[str, Any] | None:

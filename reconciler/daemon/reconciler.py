@@ -5,26 +5,24 @@ from __future__ import annotations
 import gc
 import importlib
 import json
-import pwd
 import shutil
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from reconciler.clock import SystemClock, monotonic, sleep
-from reconciler.core.access import Viewer, identified, may, owner, viewer_of
 from reconciler.core.desired import Administrator, Desired
 from reconciler.core.facts import Fact
 from reconciler.core.model import Instant, TargetId
 from reconciler.daemon.folders import empty_trash
-from reconciler.daemon.http import CommandError
 from reconciler.daemon.options import Options
 from reconciler.daemon.outputs import Outputs
 from reconciler.daemon.renames import carry_over
+from reconciler.daemon.viewers import Viewers
 from reconciler.engine.engine import Engine
 from reconciler.engine.letters import Postmaster
 from reconciler.engine.orders import OrderBook, Places
@@ -40,7 +38,6 @@ from reconciler.spec.loading import loader_of
 from reconciler.spec.resolve import ResolveCache
 from reconciler.spec.stored import (
     Stored,
-    StoredObject,
     applied_revision,
     file_rows,
     object_rows,
@@ -120,6 +117,7 @@ class Reconciler:
             self.store.set_meta("created", self.clock.now().wall.replace(microsecond=0).isoformat())
             self.store.set_meta("uid", self.uid)
         self._looking = threading.Lock()
+        self.viewers = Viewers(options.state, lambda: self.stored.administrators)
         self.source: Source = open_source(options, self._administrators_in_force)
         self.cache = ResolveCache()
         self.loader = loader_of(
@@ -321,38 +319,8 @@ class Reconciler:
             self.source_state = replace(self.source_state, values=values)
             self.store.set_meta("source", self.source_state.text())
 
-    # Who asks.
-
-    def viewer_of_user(self, uid: int) -> Viewer | None:
-        """Who the user of a socket's peer is: root and the state's owner are system; None: nobody here."""
-        if uid in (0, self.options.state.stat().st_uid):
-            return self.owner(uid)
-        return identified(f"unix:{_name_of(uid)}", self._listed())
-
-    def owner(self, uid: int) -> Viewer:
-        """Who a user is that the state belongs to, or that could open it."""
-        return owner(_name_of(uid), self._listed())
-
-    def impersonate(self, viewer: Viewer, name: str) -> Viewer:
-        """Let a system administrator look and act as another one."""
-        if not may(viewer, "impersonate"):
-            if name == viewer.name:
-                return viewer
-            raise CommandError(403, f"{viewer.name} may not act as another administrator")
-        # Also of the own name: who owns the state may be listed as an Administrator that sees less.
-        for stored in self._administrators():
-            if stored.object.name == name:
-                return viewer_of(name, stored.object.spec)
-        raise CommandError(404, f"there is no administrator `{name}`")
-
     def _administrators_in_force(self) -> list[Administrator]:
         return list(self.engine.board.desired.administrators.values())
-
-    def _listed(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        return ((each.object.name, each.object.spec) for each in self._administrators())
-
-    def _administrators(self) -> list[StoredObject]:
-        return [each for key, each in self.stored.objects.items() if key.kind == "Administrator"]
 
     # For those who run it.
 
@@ -396,10 +364,3 @@ def _applied(proposal: Proposal, at: datetime) -> dict[str, Any]:
         "refused": refused,
         "prune": prune,
     }
-
-
-def _name_of(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

@@ -106,8 +106,8 @@ class Daemon:
         self._doors = Doors(
             database=options.state / "state.db",
             command=self._command,
-            viewer=self.reconciler.viewer_of_user,
-            impersonate=self.reconciler.impersonate,
+            viewer=self.reconciler.viewers.of_user,
+            impersonate=self.reconciler.viewers.impersonate,
             metrics=self.outputs.metrics_page,
             sync=SyncDoor(options.secrets, lambda: self.loading.hint("sync")),
             ready=self._ready,

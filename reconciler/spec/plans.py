@@ -8,61 +8,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from reconciler.core.model import Mode, State, TargetId
-from reconciler.core.plan import (
-    Concurrency,
-    Criteria,
-    Expect,
-    Needs,
-    Pause,
-    Plan,
-    Probe,
-    Retention,
-    Retry,
-    Warnings,
-    Window,
-)
-from reconciler.core.units import parse_duration, parse_size
-from reconciler.core.zones import zone as find_zone
+from reconciler.core.model import Mode, TargetId
+from reconciler.core.plan import Plan
 from reconciler.spec.objects import PRUNE, RENAMED_FROM, SpecObject, digest_of
+from reconciler.spec.parts import Spec, criteria_of, needs_of, parts_of, pauses_of
 from reconciler.spec.reports import merged_report
 from reconciler.spec.schedules import LazySchedule
-from reconciler.triggers.calendars import moment_of
-
-Spec = Mapping[str, Any]
-
-_RUN_FIELDS: Final = frozenset(
-    {
-        *(
-            "command",
-            "script",
-            "shell",
-            "environment",
-            "secrets",
-            "user",
-            "group",
-            "workingDirectory",
-            "umask",
-        ),
-        *(
-            "limits",
-            "parameters",
-            "timeout",
-            "stopSignal",
-            "stopGrace",
-            "warnings",
-            "expect",
-            "executor",
-            "retry",
-        ),
-        *("concurrency", "locks"),
-    }
-)
-"""What a run depends on: the digest of a plan covers these."""
 
 
 class Fault(NamedTuple):
@@ -96,7 +49,7 @@ class Ground:
             "report": merged_report(installation),
             "executor": "local",
             "secrets": (),
-            "needs": _needs({}, self.spec.get("user")),
+            "needs": needs_of({}, self.spec.get("user")),
             "renamed_from": "",
         }
         """The fields of a plan that are the same for all plain jobs (`_is_plain`)."""
@@ -246,7 +199,7 @@ class _PlanMaker:
     def _make(self, domain: SpecObject | None, system: SpecObject | None, area: SpecObject | None) -> Plan:
         job, spec = self._job, self._job.spec
         if self._fixed is None:
-            self._fixed = _fixed_parts(job, self._ground.spec)
+            self._fixed = parts_of(job, self._ground.spec)
         deciding, planning = self._deciding(system, area)
         domain_spec: Spec = domain.spec if domain else {}
         zone = domain_spec.get("timeZone") or self._ground.time_zone
@@ -273,8 +226,8 @@ class _PlanMaker:
                 "mode": mode,
                 "schedule_digest": schedule_digest,
                 "schedule": self._schedule(schedule_spec, own_zone, calendars, schedule_digest),
-                "criteria": _criteria(criteria, zone) if criteria else None,
-                "pauses": _pauses((job, spec.get("planning")), system, area, zone=own_zone),
+                "criteria": criteria_of(criteria, zone) if criteria else None,
+                "pauses": pauses_of((job, spec.get("planning")), system, area, zone=own_zone),
                 "report": merged_report(self._ground.installation, domain, job, system, area),
                 "planning_path": self._fixed["path"] if deciding is job else deciding.place,
             }
@@ -310,128 +263,3 @@ class _PlanMaker:
         if known is None:
             known = self._ground.schedules[digest] = LazySchedule(spec, zone, calendars)
         return known
-
-
-def _fixed_parts(job: SpecObject, installation: Spec) -> dict[str, Any]:
-    """The fields of a Plan that are the same for all targets of a job."""
-    spec, metadata = job.body["spec"], job.body["metadata"]
-    annotations = metadata.get("annotations") or {}
-    depends = {name: spec[name] for name in spec if name in _RUN_FIELDS}
-    if "user" not in depends and "user" in installation:
-        depends["user"] = installation["user"]
-    parts: dict[str, Any] = {
-        "job": job.name,
-        "scope": spec.get("scope", "installation"),
-        "digest": digest_of(depends),
-        "concurrency": Concurrency(spec.get("concurrency", "skip")),
-        "locks": tuple(dict.fromkeys(spec["locks"])) if "locks" in spec else (),
-        "timeout_seconds": _seconds(spec.get("timeout")),
-        "executor": (spec.get("executor") or {}).get("name", "local"),
-        "description": spec.get("description", ""),
-        "labels": _shared(tuple(sorted((metadata.get("labels") or {}).items()))),
-        "path": job.place,
-        "secrets": tuple(sorted(set(spec["secrets"].values()))) if "secrets" in spec else (),
-        "needs": _needs(spec, installation.get("user")),
-        "retention": _retention(installation.get("retention") or {}, spec.get("retention") or {}),
-        "prunable": annotations.get(PRUNE) != "disabled",
-        "renamed_from": annotations.get(RENAMED_FROM, ""),
-    }
-    if "retry" in spec:
-        parts["retry"] = _retry(spec["retry"])
-    if "expect" in spec:
-        parts["expect"] = _expect(spec["expect"])
-    if "warnings" in spec:
-        warnings = spec["warnings"]
-        parts["warnings"] = Warnings(tuple(warnings.get("exitCodes", ())), warnings.get("level", "error"))
-    return parts
-
-
-@lru_cache(maxsize=1024)
-def _seconds(text: str | None) -> float | None:
-    return None if text is None else parse_duration(text)
-
-
-def _retry(spec: Spec) -> Retry:
-    return Retry(
-        attempts=spec["attempts"],
-        delay_seconds=parse_duration(spec.get("delay", "30s")),
-        backoff=float(spec.get("backoff", 2.0)),
-        max_delay_seconds=parse_duration(spec.get("maxDelay", "10m")),
-        exit_codes=tuple(spec.get("exitCodes", ())),
-        states=tuple(State(state) for state in spec.get("states", ("failure",))),
-    )
-
-
-def _expect(spec: Spec) -> Expect:
-    duration = spec.get("duration") or {}
-    return Expect(
-        start_within_seconds=_seconds(spec.get("startWithin")),
-        duration_min_seconds=_seconds(duration.get("min")),
-        duration_max_seconds=_seconds(duration.get("max")),
-        output_lines_min=(spec.get("outputLines") or {}).get("min"),
-        success_every_seconds=_seconds(spec.get("successEvery")),
-    )
-
-
-@lru_cache(maxsize=1024)
-def _shared(labels: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """The same object for the same labels: thousands of jobs have few of them."""
-    return labels
-
-
-_NOTHING_NEEDED: Final = Needs()
-
-
-def _needs(spec: Spec, default_user: str | None) -> Needs:
-    limits = spec.get("limits")
-    if default_user is None and limits is None and "user" not in spec and "group" not in spec:
-        return _NOTHING_NEEDED
-    return Needs(spec.get("user"), default_user, spec.get("group"), tuple(sorted((limits or {}).items())))
-
-
-_DEFAULT_RETENTION: Final = Retention()
-
-
-def _retention(installation: Spec, job: Spec) -> Retention:
-    given = {**installation, **job}
-    return retention_of(given) if given else _DEFAULT_RETENTION
-
-
-def retention_of(spec: Spec) -> Retention:
-    """Read a `retention` block."""
-    return Retention(
-        runs=spec.get("runs", 100),
-        age_seconds=parse_duration(spec.get("age", "90d")),
-        log_bytes=parse_size(spec.get("log", "64MiB")),
-        total_bytes=parse_size(spec.get("total", "10GiB")),
-    )
-
-
-def _criteria(spec: Spec, zone: str) -> Criteria:
-    probe, window = spec.get("probe"), spec.get("window")
-    return Criteria(
-        every_seconds=_seconds(spec.get("every")),
-        on_change=tuple(spec.get("onChange", ())),
-        after=tuple(dict.fromkeys(spec.get("after", ()))),
-        probe=Probe(tuple(probe["command"]), parse_duration(probe.get("every", "1m"))) if probe else None,
-        window=Window(_minute(window["from"]), _minute(window["to"]), zone) if window else None,
-    )
-
-
-def _minute(text: str) -> int:
-    return int(text[:2]) * 60 + int(text[3:])
-
-
-def _pauses(
-    job: tuple[SpecObject, Spec | None], system: SpecObject | None, area: SpecObject | None, zone: str
-) -> tuple[Pause, ...]:
-    blocks = [job, *((planning, planning.spec) for planning in (system, area) if planning is not None)]
-    return tuple(_pause(spec["pause"], zone, source) for source, spec in blocks if spec and "pause" in spec)
-
-
-def _pause(spec: Spec, zone: str, source: SpecObject) -> Pause:
-    until = spec.get("until")
-    moment = None
-    if until is not None:
-        moment = datetime.fromtimestamp(moment_of(until, "until", find_zone(zone))[1], UTC)
-    return Pause(moment, spec.get("reason", ""), source.place)

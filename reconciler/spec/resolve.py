@@ -17,7 +17,8 @@ from reconciler.core.diagnostics import Diagnostic
 from reconciler.core.model import TargetId
 from reconciler.core.plan import Plan, Retention
 from reconciler.spec.objects import APPROVE, Identity, SpecObject, as_key, digest_of
-from reconciler.spec.plans import Common, Fault, Ground, profile_of, retention_of, targets_of
+from reconciler.spec.parts import retention_of
+from reconciler.spec.plans import Common, Fault, Ground, profile_of, targets_of
 from reconciler.spec.references import Index, check_references
 from reconciler.spec.requests import request_of, run_now_of
 from reconciler.spec.schedules import LazySchedule

@@ -73,6 +73,13 @@ class Stored:
         """Objects at their last good version, and why."""
         return {identity: stored.held for identity, stored in self.objects.items() if stored.held}
 
+    @property
+    def administrators(self) -> list[tuple[str, dict[str, Any]]]:
+        """Name and spec of each Administrator in force."""
+        return [
+            (key.name, stored.object.spec) for key, stored in self.objects.items() if key.kind == "Administrator"
+        ]
+
     def specs(self) -> dict[Identity, SpecObject]:
         return {identity: stored.object for identity, stored in self.objects.items()}
 

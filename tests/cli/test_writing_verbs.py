@@ -210,10 +210,10 @@ def test_who_owns_the_state_has_read_what_they_marked(cli: Cli, repository: Path
     assert cli("get", "jobs", "--status", "unread", "-o", "name").out == ""
     reconciler = Reconciler(Options(repository, state, state / "secrets"), starts=False)
     try:
-        who = reconciler.viewer_of_user(os.geteuid())
+        who = reconciler.viewers.of_user(os.geteuid())
         assert who == Viewer(name or user, "system"), "a daemon marks under the same name"
         if name:
-            assert reconciler.impersonate(who, name).role == "domain"
+            assert reconciler.viewers.impersonate(who, name).role == "domain"
     finally:
         reconciler.close()
 
