@@ -36,9 +36,12 @@ def eventually(question: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -
 def make_order(run: str, *argv: str, job: str = "job", **more: Any) -> Order:
     """Order an attempt of an installation job whose environment is what a real one holds."""
     attempt = AttemptId(f"_installation/{job}", run, 1)
+    # Tests run side by side: without a state directory of its own, a runner would take another test's run for its own.
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
     environment = {
         "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/", "LANG": "C.UTF-8",
-        "RECONCILE_JOB": job, "RECONCILE_RUN": run, "RECONCILE_ATTEMPT": "1", **more.pop("environment", {}),
+        "RECONCILE_JOB": job, "RECONCILE_RUN": run, "RECONCILE_ATTEMPT": "1",
+        "RECONCILE_STATE_DIR": f"/{os.getpid()}/{test}", **more.pop("environment", {}),
     }  # fmt: skip
     return Order(attempt, argv, environment, **more)
 
