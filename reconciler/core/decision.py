@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 
 from reconciler.core import facts as f
 from reconciler.core.facts import Fact
@@ -69,6 +70,7 @@ def cancelled(run: RunSeen, reason: Reason, now: Instant) -> f.Finished:
     return f.Finished(now.wall, run.run, State.CANCELLED, reason)
 
 
+@lru_cache(maxsize=64)
 def run_name(instant: datetime, suffix: str = "") -> str:
     """The name of a run: the UTC instant in basic ISO form, and for causes a suffix."""
     return instant.strftime("%Y%m%dT%H%M%SZ") + (f"-{suffix}" if suffix else "")

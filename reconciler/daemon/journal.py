@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import datetime
 
 from reconciler.clock import wall
 from reconciler.core import facts as f
@@ -21,12 +22,12 @@ class Journal:
 
     def say(self, text: str, level: int = 6) -> None:
         """Write one line. `level` is that of syslog(3): 3 error, 4 warning, 6 info."""
-        self._write(self._line(text, level))
+        self._write(self._line(text, level, wall()))
 
-    def _line(self, text: str, level: int) -> str:
+    def _line(self, text: str, level: int, at: datetime) -> str:
         if self._plain:
             word = {3: "error: ", 4: "warning: "}.get(level, "")
-            return f"{wall().strftime('%H:%M:%S')} {word}{text}\n"
+            return f"{at:%H:%M:%S} {word}{text}\n"
         return f"<{level}>{text}\n"
 
     def _write(self, text: str) -> None:
@@ -42,7 +43,7 @@ class Journal:
         lines: list[str] = []
 
         def say(text: str, level: int = 6) -> None:
-            lines.append(self._line(text, level))
+            lines.append(self._line(text, level, fact.at))
 
         for target, fact in facts:
             match fact:

@@ -102,6 +102,7 @@ class Daemon:
         self._selector = selectors.DefaultSelector()
         self._stopping = 0
         self._recheck_at = (0.0, 0.0)
+        self._untold: list[tuple[TargetId, Fact]] = []
         self._servers: list[Any] = []
         self._doors = Doors(
             database=options.state / "state.db",
@@ -159,6 +160,7 @@ class Daemon:
                 self.inbox.run_all()
         for server in self._servers:
             server.close()
+        self._tell()
         self.outputs.close()
         self._say_of_outputs()
         self.reconciler.note_daemon(None)
@@ -201,6 +203,7 @@ class Daemon:
             busy = wait == 0.0 or bool(self._selector.select(max(0.0, min(QUIET_SECONDS, end - monotonic()))))
             is_quiet = not busy and monotonic() < end - QUIET_SECONDS
             if announced and (is_quiet or monotonic() > flushed + FLUSH_AT_LEAST_SECONDS):
+                self._tell()
                 until_flush = self.outputs.flush()
                 self._say_of_outputs()
                 flushed = monotonic()
@@ -228,10 +231,12 @@ class Daemon:
         begun = monotonic()
         done = self.reconciler.engine.round()
         if done.worked:
+            self.tidying.give_way()
             self.outputs.metrics.phase("round", monotonic() - begun)
         return done.wait_seconds
 
     def _announce(self) -> None:
+        self._tell()
         count = len(self.reconciler.engine.board.desired.targets)
         rejected = len(self.reconciler.stored.rejected)
         words = f"{count} target{'s' if count != 1 else ''}"
@@ -274,6 +279,13 @@ class Daemon:
         """What keeps every run from starting at the moment."""
         return self.reconciler.engine.problem or self.reconciler.executor.problem
 
+    def _tell(self) -> None:
+        """Tell the journal and the outputs what was recorded: behind what is to be decided."""
+        facts, self._untold = self._untold, []
+        if facts:
+            self.journal.tell(facts)
+            self.outputs.count(facts)
+
     def _say_of_outputs(self) -> None:
         for text, level in self.outputs.news():
             self.journal.say(text, level)
@@ -313,8 +325,7 @@ class Daemon:
         self.outputs.changed(targets)
 
     def _recorded(self, facts: list[tuple[TargetId, Fact]]) -> None:
-        self.journal.tell(facts)
-        self.outputs.count(facts)
+        self._untold.extend(facts)
         ended = [target for target, fact in facts if isinstance(fact, f.Finished | f.Settled)]
         if ended:
             self.tidying.touch(ended)

@@ -28,6 +28,10 @@ SWEEP_SECONDS: Final = 3600.0
 """Between two looks at all targets; one that had an end is looked at soon after it."""
 PACE_SECONDS: Final = 0.005
 """Rest after each target: others need the disk too."""
+WAY_SECONDS: Final = 0.3
+"""Rest while runs start and end one after the other..."""
+PATIENCE_SECONDS: Final = 10.0
+"""...and at most so long in one look: an installation that never rests is tidied too."""
 AGAIN_SECONDS: Final = 60.0
 """Rest after nothing more could be found to remove, or a disk would not have it."""
 BATCH: Final = 200
@@ -57,7 +61,7 @@ class Tidying:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopped = threading.Event()
-        self._shrink_at = 0.0
+        self._shrink_at = self._way_until = 0.0
         self.has_swept = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tidying", daemon=True)
 
@@ -73,6 +77,10 @@ class Tidying:
     def wake(self) -> None:
         """There is something to delete."""
         self._wake.set()
+
+    def give_way(self) -> None:
+        """Something is being decided: whatever can wait does."""
+        self._way_until = monotonic() + WAY_SECONDS
 
     def stop_soon(self) -> None:
         self._stopped.set()
@@ -119,8 +127,12 @@ class Tidying:
         self._forget()
 
     def _look_at(self, targets: Sequence[TargetId]) -> None:
+        patient_until = monotonic() + PATIENCE_SECONDS
         with self._open() as database:
             for target in targets:
+                while (rest := min(self._way_until, patient_until) - monotonic()) > 0:
+                    if self._stopped.wait(rest):
+                        return
                 if self._stopped.is_set():
                     return
                 self._tidy(database, target)

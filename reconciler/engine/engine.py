@@ -22,9 +22,11 @@ from reconciler.ports.failpoint import failpoint
 
 MAX_TARGETS = 2000
 ROUND_SECONDS = 0.020
-"""A round takes at most about this long; what is left is the next round's."""
+"""A round takes at most about this long; what is left is the next round's..."""
 FIRST_ROUND_SECONDS = 0.004
-"""While nothing runs: the first of many runs start while the others are still decided."""
+"""...and at most this while nothing waits to be started: the first of many runs start while others are decided."""
+START_SECONDS = 0.0004
+"""What one start takes an executor, about: a round is over before it has nothing left to start."""
 HOLD_SECONDS = 60.0
 """After a step of the clock forward by over an hour, no new wishes for this long."""
 FORWARD_STEP_SECONDS = 3600.0
@@ -198,7 +200,7 @@ class Engine:
         if not (self.attempts.has_news or looked or due or self.board.stirred):
             return None
         begun = self.parts.measure()
-        bound = ROUND_SECONDS if self.board.active else FIRST_ROUND_SECONDS
+        bound = min(ROUND_SECONDS, max(FIRST_ROUND_SECONDS, START_SECONDS * self.board.unstarted))
         left: list[TargetId] = []
 
         def change() -> None:

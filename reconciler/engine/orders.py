@@ -9,6 +9,7 @@ import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -168,5 +169,6 @@ def _log_bound(job: Mapping[str, Any] | None, installation: Mapping[str, Any] | 
     return parse_size(text) if text else Retention().log_bytes
 
 
+@lru_cache(maxsize=64)
 def _text(instant: datetime | None) -> str:
     return instant.strftime("%Y-%m-%dT%H:%M:%SZ") if instant is not None else ""

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 _INHERITED = 3
+_READ_BYTES = 1 << 16
+"""More than this malloc(3) maps and unmaps anew each time."""
 _RUNNER = Path(__file__).resolve().parent.parent / "runner"
 
 
@@ -46,7 +48,7 @@ class RunnerLink:
     def receive(self) -> list[list[Any]] | None:
         """Return the messages that have come; None once the runner is gone."""
         try:
-            content = self._end.recv(1 << 18)
+            content = self._end.recv(_READ_BYTES)
         except BlockingIOError:
             return []
         except OSError:

@@ -150,6 +150,10 @@ class LogFollower:
         self._seconds = seconds
         self._tails: dict[AttemptId, _Tail] = {}
         self._final: list[tuple[AttemptId, LogCounts]] = []
+        self._moved: dict[AttemptId, _Tail] = {}
+        """Whose counts have changed since `poll` told of them."""
+        self._is_resting = True
+        """Whether the thread waits until it is woken."""
         self._lock = threading.Lock()
         self._work = threading.Event()
         self._closed = threading.Event()
@@ -165,9 +169,9 @@ class LogFollower:
         with self._lock:
             if attempt in self._tails:
                 return
-            first = not self._tails
             self._tails[attempt] = _Tail(attempt, f"{self._runs}/{attempt.path}", self._seconds())
-        if first:
+            was_resting, self._is_resting = self._is_resting, False
+        if was_resting:
             self._begin()
 
     def finish(self, attempt: AttemptId) -> LogCounts | None:
@@ -199,11 +203,11 @@ class LogFollower:
             pass
         with self._lock:
             final, self._final = self._final, []
-            tails = list(self._tails.values())
+            moved, self._moved = self._moved, {}
         running = []
-        for tail in tails:
+        for attempt, tail in moved.items():
             counts = tail.scanner.counts
-            if counts != tail.reported and not tail.finishing:
+            if counts != tail.reported and not tail.finishing and attempt in self._tails:
                 tail.reported = counts
                 running.append((tail.attempt, LogCounts(*counts)))
         return final, running
@@ -235,9 +239,12 @@ class LogFollower:
             self._work.clear()
             if self._closed.is_set():
                 return
+            fresh = timeout is None
             with self._lock:
                 tails = list(self._tails.values())
-            fresh, timeout = timeout is None, INTERVAL_SECONDS if tails else None
+                # It goes on once more when there is nothing left: in a busy time it need not be woken again.
+                self._is_resting = not tails and not fresh
+            timeout = None if self._is_resting else INTERVAL_SECONDS
             if fresh and not any(tail.finishing for tail in tails):
                 # Most runs are over before the first look; their end reads them.
                 continue
@@ -253,7 +260,11 @@ class LogFollower:
                 return False
             more = tail.look(self._seconds(), LOOK_BYTES)
             if not tail.finishing or more:
-                return tail.scanner.counts != tail.reported
+                has_moved = tail.scanner.counts != tail.reported
+                if has_moved:
+                    with self._lock:
+                        self._moved[tail.attempt] = tail
+                return has_moved
             counts = self._over(tail)
         with self._lock:
             self._final.append((tail.attempt, counts))

@@ -89,8 +89,8 @@ def claim(directory: str) -> None:
     os.link(f"{directory}/{ORDER}", f"{directory}/{GO}")
 
 
-def make(directory: str) -> None:
-    """Make the directory of an attempt, unless an earlier try has."""
+def make(directory: str) -> bool:
+    """Make the directory of an attempt, unless an earlier try has; say whether it is new."""
     run = os.path.dirname(directory)
     try:
         os.mkdir(run, 0o700)
@@ -101,7 +101,8 @@ def make(directory: str) -> None:
     try:
         os.mkdir(directory, 0o700)
     except FileExistsError:
-        pass
+        return False
+    return True
 
 
 def write_order(directory: str, order: Mapping[str, Any]) -> None:

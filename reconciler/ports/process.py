@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import struct
+import time
 from fcntl import ioctl
 
 TYPE_CHECKING = False
@@ -34,6 +35,7 @@ else:
 # linux/pidfd.h: _IOWR(0xFF, 11, struct pidfd_info) with its first version of 64 bytes, and PIDFD_INFO_EXIT.
 _PIDFD_GET_INFO = (3 << 30) | (64 << 16) | (0xFF << 8) | 11
 _PIDFD_INFO_EXIT = 1 << 3
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def boot_id() -> str:
@@ -58,6 +60,15 @@ def look(pid: int) -> Process | None:
     fields = content[content.rindex(b")") + 2 :].split()
     parent, group, session, ticks, status = (int(fields[index]) for index in (1, 2, 3, 19, 49))
     return Process(pid, fields[0].decode(), parent, group, session, ticks, status)
+
+
+def ticks_now() -> int:
+    """Return the start time that a process born now has in /proc: where it is the same before and after a birth, it
+    is that of the child, and reading it from /proc, which takes the kernel 50 us, can be spared.
+
+    fs/proc/array.c: the nanoseconds of CLOCK_BOOTTIME at the fork, in ticks (proc_pid_stat(5), field 22).
+    """
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) * _TICKS_PER_SECOND // 1_000_000_000
 
 
 def open_pidfd(pid: int, ticks: int) -> int | None:

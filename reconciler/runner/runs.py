@@ -46,10 +46,11 @@ class Runs:
     def start(self, key: str, order: dict[str, Any]) -> None:
         """Write the order down and start it; an attempt that was ever claimed before is taken over as it stands."""
         directory = f"{self._root}/{key}"
-        if key in self._live or key in self._unwritten or attempt.is_claimed(directory):
+        if key in self._live or key in self._unwritten:
             return self.adopt(key)
         try:
-            attempt.make(directory)
+            if not attempt.make(directory) and attempt.is_claimed(directory):
+                return self.adopt(key)
             failpoint("runner:after-mkdir")
             attempt.write_order(directory, order)
             failpoint("runner:after-order")
@@ -212,11 +213,15 @@ class Runs:
         try:
             self._claim(directory)
             failpoint("runner:after-go")
+            begun = process.ticks_now()
             pid, group = spawn.start(order, log, directory)
+            ticks = begun if process.ticks_now() == begun else None
         finally:
             os.close(log)
-        seen = process.look(pid)
-        run = Run(key, directory, order, pid, seen.ticks if seen else 0, wall)
+        if ticks is None:
+            seen = process.look(pid)
+            ticks = seen.ticks if seen else 0
+        run = Run(key, directory, order, pid, ticks, wall)
         run.group = group
         return run
 

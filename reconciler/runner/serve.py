@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 SOCKET, LOCK = "runner.sock", "lock"
 EXIT_OTHER_RUNS = 3
 _IDLE_SECONDS = 10.0
-_STARTS_BETWEEN_LOOKS = 16
+_STARTS_BETWEEN_LOOKS = 32
+_READ_BYTES = 1 << 16
+"""More than this malloc(3) maps and unmaps anew each time."""
 _POLL_SECONDS_MAX = 30.0
 
 
@@ -173,7 +175,7 @@ class Server:
     def _read(self, link: _Link) -> bool:
         """Take what a daemon has sent; False when there is no more at the moment."""
         try:
-            content = link.end.recv(1 << 18)
+            content = link.end.recv(_READ_BYTES)
         except BlockingIOError:
             return False
         except OSError:

@@ -99,13 +99,11 @@ def _find(name: str, environment: dict[str, str]) -> str:
     if "/" in name:
         return name
     path = environment.get("PATH", os.defpath)
-    denied = ""
-    for folder in path.split(":"):
-        candidate = f"{folder or '.'}/{name}"
-        if os.path.isfile(candidate):
-            if os.access(candidate, os.X_OK):
-                return candidate
-            denied = denied or candidate
+    candidates = [f"{folder or '.'}/{name}" for folder in path.split(":")]
+    for candidate in candidates:
+        if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
+            return candidate
+    denied = next((candidate for candidate in candidates if os.path.isfile(candidate)), "")
     if denied:
         raise Refused(f"could not run `{name}`: {denied} is not executable")
     raise Refused(f"could not run `{name}`: command not found in PATH ({path})")

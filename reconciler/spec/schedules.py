@@ -55,11 +55,11 @@ class LazySchedule:
 
     def next_after(self, instant: int) -> int | None:
         """The first slot later than `instant`, or None when there is none any more."""
-        return self.compiled.next_after(instant)
+        return _next_after(self, instant)
 
     def last_until(self, instant: int, after: int) -> int | None:
         """The last slot in (after, instant], or None."""
-        return self.compiled.last_until(instant, after)
+        return _last_until(self, instant, after)
 
     def left_out(self, slot: int) -> str | None:
         """Why a calendar leaves this slot out, or None when it stands."""
@@ -76,6 +76,17 @@ class LazySchedule:
     def gaps(self, after: int, until: int) -> Iterator[tuple[int, str]]:
         """Under `dst: skip`, where the clock leaves out times of this schedule, and which."""
         return self.compiled.gaps(after, until)
+
+
+@lru_cache(maxsize=256)
+def _next_after(schedule: LazySchedule, instant: int) -> int | None:
+    """A decision asks the same several times, and many targets of one schedule ask the same at once."""
+    return schedule.compiled.next_after(instant)
+
+
+@lru_cache(maxsize=256)
+def _last_until(schedule: LazySchedule, instant: int, after: int) -> int | None:
+    return schedule.compiled.last_until(instant, after)
 
 
 _PROBE_START = 1_767_225_600

@@ -13,6 +13,7 @@ from local import Machine, eventually, make_order
 
 from reconciler.core.model import Reason
 from reconciler.ports import attempt as files
+from reconciler.ports import process
 from reconciler.ports.executor import Order, ProcessLimits, Started, script_argv
 
 root_only = pytest.mark.skipif(os.getuid() != 0, reason="only root may start runs as somebody else")
@@ -269,6 +270,20 @@ def _epoll_timeout(pid: int) -> int | None:
     """How long it sleeps at most, as the 32 bits that it gave to the kernel; nothing while it does not sleep."""
     number, *arguments = Path(f"/proc/{pid}/syscall").read_text().split()
     return int(arguments[3], 16) & 0xFFFFFFFF if number.isdigit() and len(arguments) >= 6 else None
+
+
+def test_the_start_time_of_a_child_born_within_one_tick_is_known_without_asking_the_kernel() -> None:
+    known = 0
+    for _ in range(100):
+        before = process.ticks_now()
+        pid = os.posix_spawn("/bin/true", ["true"], {})
+        within_one_tick = process.ticks_now() == before
+        found = process.look(pid)
+        os.waitpid(pid, 0)
+        assert found is not None
+        assert found.ticks == before or not within_one_tick
+        known += within_one_tick
+    assert known > 50, "a birth takes far less than a tick of 10 ms"
 
 
 def test_two_hundred_runs_at_once_all_end_with_their_own_code(machine: Machine) -> None:
