@@ -276,7 +276,6 @@ def _keep_token(store: SqliteStore, target: TargetId, run: _Run, now: Instant) -
     body = {
         "name": name,
         "domain": "" if domain == INSTALLATION else domain,
-        "handledAt": from_epoch(run.queued_at).isoformat(),
         "handled": run.queued_at,
         "targets": [here],
     }

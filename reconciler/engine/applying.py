@@ -161,8 +161,7 @@ class Applying:
         body: dict[str, Any] = {
             "name": request.name,
             "domain": request.domain,
-            "requestedAt": request.requested_at.isoformat(),
-            "handledAt": now.wall.isoformat(),
+            "requestedAt": f"{request.requested_at:%Y-%m-%dT%H:%M:%SZ}",
             "handled": now.wall.timestamp(),
             "reason": request.reason,
             "revision": desired.revision.commit,
@@ -197,7 +196,6 @@ class Applying:
             "name": wish.name,
             "domain": wish.domain,
             "annotation": wish.value,
-            "handledAt": now.wall.isoformat(),
             "handled": now.wall.timestamp(),
             "revision": desired.revision.commit,
             "targets": [],

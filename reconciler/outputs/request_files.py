@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from time import monotonic
 from typing import Any, Final
@@ -13,7 +12,8 @@ from reconciler.core.status import API_VERSION
 from reconciler.core.yamlout import Inline, dump
 from reconciler.outputs import files
 from reconciler.ports.output import Setting
-from reconciler.views.rows import iso, target_text
+from reconciler.views.requests import told
+from reconciler.views.rows import target_text
 
 SPACING_SECONDS: Final = 0.2
 _REQUEST: Final = "request/"
@@ -79,16 +79,12 @@ class RequestFiles:
         area, slash, name = token.partition("/")
         if row is None or not slash or area.startswith("annotation:"):
             return
-        handled, outcome, requester, body = row
         document: dict[str, Any] = {
             "apiVersion": API_VERSION,
             "kind": "RunRequestStatus",
             "metadata": {"name": name},
             "status": {
-                **json.loads(body),
-                "outcome": outcome,
-                "handledAt": iso(handled),
-                "requester": requester,
+                **told(*row),
                 "runs": [
                     Inline(name=f"{target_text(job, domain)}/{run}", state=state, reason=reason)
                     for job, domain, run, state, reason in self._database.execute(
@@ -98,6 +94,5 @@ class RequestFiles:
                 ],
             },
         }
-        document["status"].pop("handled", None)
         path = self._folder / area / f"{name}.yaml"
         files.write(path, dump(document), files.read(path))

@@ -26,19 +26,17 @@ def view(connection: sqlite3.Connection, who: Viewer, query: Mapping[str, str]) 
         domain = "" if area == INSTALLATION or area.startswith("annotation:") else area
         if not who.sees(domain) or not _chosen(query, name, area):
             continue
-        items.append(
-            {
-                "name": name or token,
-                "domain": domain,
-                "outcome": outcome,
-                "handledAt": iso(handled),
-                "requester": requester,
-                **json.loads(body or "{}"),
-            }
-        )
+        items.append({"name": name or token, "domain": domain, **told(handled, outcome, requester, body)})
         if len(items) == limit:
             break
     return {"items": items}
+
+
+def told(handled: float, outcome: str, requester: str, body: str) -> dict[str, Any]:
+    """What became of one request, out of the columns of its row."""
+    found = {**json.loads(body), "outcome": outcome, "handledAt": iso(handled), "requester": requester}
+    found.pop("handled", None)
+    return found
 
 
 def _chosen(query: Mapping[str, str], name: str, area: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from reconciler.ports.failpoint import ALL
 from tests.support.installation import Installation, document, job, until
@@ -93,6 +95,24 @@ def test_revert_cherry_pick_move_and_readding_never_run_a_token_again(applied: I
     place.wait_runs("b", "success")
     assert [count for count in ran(place).values()] == [1, 1]
     assert len(place.runs("a")) == 1
+
+
+def test_the_list_and_the_file_of_a_request_tell_the_same_and_all_times_alike(applied: Installation) -> None:
+    place = applied
+    text = request("token", "a")
+    place.write("run/x.yaml", text)
+    place.serve()
+    place.wait_runs("a", "success")
+    path = place.state / "requests/_installation/token.yaml"
+    until(lambda: path.exists() and "state: success" in path.read_text().replace('"', ""))
+    told = YAML(typ="safe").load(path.read_text())["status"]
+    listed = outcome(place, "token")
+    runs = told.pop("runs")
+    assert [run["state"] for run in runs] == ["success"]
+    assert told == listed
+    assert told["requestedAt"] in text
+    assert all(re.fullmatch(r"[-0-9]+T[:0-9]+Z", told[name]) for name in ("requestedAt", "handledAt"))
+    assert "handled" not in told
 
 
 def test_a_token_with_another_payload_is_refused_and_said(applied: Installation) -> None:
