@@ -77,15 +77,6 @@ class Board:
             if seen is not None and seen.runs:
                 self.active[target] = seen
 
-    @property
-    def unstarted(self) -> int:
-        """How many attempts are claimed, and nobody has told of their start."""
-        return sum(
-            not run.waiting and run.attempt_started_at is None
-            for seen in self.active.values()
-            for run in seen.runs.values()
-        )
-
     def plan_of(self, target: TargetId) -> Plan | None:
         return self.desired.targets.get(target)
 

@@ -200,7 +200,7 @@ class Engine:
         if not (self.attempts.has_news or looked or due or self.board.stirred):
             return None
         begun = self.parts.measure()
-        bound = min(ROUND_SECONDS, max(FIRST_ROUND_SECONDS, START_SECONDS * self.board.unstarted))
+        bound = self._bound_seconds()
         left: list[TargetId] = []
 
         def change() -> None:
@@ -221,6 +221,17 @@ class Engine:
         self._touched.extend(left)
         failpoint("engine:after-events")
         return bool(left) or len(due) == MAX_TARGETS
+
+    def _bound_seconds(self) -> float:
+        """How long this round may take."""
+        unstarted = 0
+        for seen in self.board.active.values():
+            for run in seen.runs.values():
+                if run.waiting:
+                    # Limits keep runs from starting, and nobody gains by a short round.
+                    return ROUND_SECONDS
+                unstarted += run.attempt_started_at is None
+        return min(ROUND_SECONDS, max(FIRST_ROUND_SECONDS, START_SECONDS * unstarted))
 
     def _transact(self, change: Callable[[], None], now: Instant) -> None:
         """One transaction: the change, what follows from it for others, claims, rows. Then the effects."""

@@ -154,10 +154,12 @@ class LocalExecutor:
         if watched.link is not None:
             watched.link.send(["adopt", key] if watched.order is None else ["start", key, watched.order])
             self._send_stop(key, watched)
+            watched.link.flush()
 
     def _send_stop(self, key: str, watched: _Watched) -> None:
         if watched.link is not None and watched.stop is not None:
             watched.link.send(["stop", key, *watched.stop])
+            watched.link.flush()
 
     def _runner(self) -> RunnerLink | None:
         """Return the runner that takes new runs, starting one when there is none; None when that must wait."""
