@@ -49,15 +49,15 @@ class Runs:
         if key in self._live or key in self._unwritten:
             return self.adopt(key)
         try:
-            if not attempt.make(directory) and attempt.is_claimed(directory):
-                return self.adopt(key)
+            is_claimed = not attempt.make(directory) and attempt.is_claimed(directory)
             failpoint("runner:after-mkdir")
-            attempt.write_order(directory, order)
-            failpoint("runner:after-order")
+            if not is_claimed:
+                attempt.write_order(directory, order)
+                failpoint("runner:after-order")
         except OSError as error:
             text = f"could not write the order of {key}: {error}"
             return self._say(["ended", key, attempt.end_record(None, None, "StartFailed", text, self._now())])
-        return self._carry_out(key, directory, order)
+        return self.adopt(key) if is_claimed else self._carry_out(key, directory, order)
 
     def _carry_out(self, key: str, directory: str, order: dict[str, Any] | None) -> None:
         """Start what was written down and is not claimed."""
